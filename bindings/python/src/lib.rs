@@ -1,0 +1,1 @@
+//! The module `quorate._quorate`.

@@ -1,0 +1,160 @@
+//! The port for stores, with its adapters beside it: `wal`, the default, and `memory`.
+//!
+//! Contract, which `conformance` checks: all calls come from one thread. Between two syncs a crash
+//! keeps a *prefix* of the calls, in order, at least up to the last sync that returned.
+//! `metadata_put` is atomic, durable on return, and outside that order: a newer term or vote without
+//! the log is safe, the reverse is not. The first error of a call that writes is terminal: the
+//! service stops, and what reached the disk is unknown.
+
+pub mod memory;
+
+use crate::consensus::types::{Index, Term};
+use bytes::Bytes;
+use std::fmt;
+use std::path::PathBuf;
+
+/// The metadata key of the engine's own durable state (`codec::encode_state`): term, vote, identity.
+pub const STATE_KEY: &str = "quorate.state";
+
+/// One entry as a store keeps it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Record {
+    /// Its place.
+    pub index: Index,
+    /// Its term.
+    pub term: Term,
+    /// CRC32C of `payload`, computed where the entry was made and never again before it is checked.
+    pub crc: u32,
+    /// The encoded entry (`codec`).
+    pub payload: Bytes,
+}
+
+/// What a store found when it was opened.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Recovered {
+    /// The lowest index; 0 when the log is empty and never had an entry, else one more than the end.
+    pub first: Index,
+    /// The term of the entry before `first`; 0 when that is the beginning.
+    pub prev_term: Term,
+    /// The highest index; `first - 1` when the log is empty.
+    pub last: Index,
+    /// Where each term begins: `(first index, term)`, ascending.
+    pub terms: Vec<(Index, Term)>,
+    /// Entries up to here were known to be committed; may be 0, never beyond `last`.
+    pub commit_hint: Index,
+    /// The records of type -1, ascending.
+    pub memberships: Vec<Record>,
+}
+
+/// A store for log and metadata, used by one thread.
+pub trait LogStore: Send {
+    /// Called first, once. Reads and checks what is there. Refuses what it can't trust, and changes
+    /// nothing then.
+    fn open(&mut self) -> Result<Recovered, StorageError>;
+
+    /// Adds records without a gap after the last one; to an empty log at any index. May buffer until
+    /// `sync`. `commit` is a hint that may be kept with them.
+    fn append(&mut self, records: &[Record], commit: Index) -> Result<(), StorageError>;
+
+    /// Returns when everything before it would survive a power cut.
+    fn sync(&mut self) -> Result<(), StorageError>;
+
+    /// The records `first..=last`, which exist. May stop early once `max_bytes` are read, but not
+    /// before the first. Sees what was appended and not synced.
+    fn read(
+        &mut self,
+        first: Index,
+        last: Index,
+        max_bytes: usize,
+    ) -> Result<Vec<Record>, StorageError>;
+
+    /// Removes `first` and everything after it; durable by the next sync.
+    fn truncate_suffix(&mut self, first: Index) -> Result<(), StorageError>;
+
+    /// Removes `last`, which may lie beyond the end, and everything before it; likewise. `last_term`
+    /// is the term of that entry.
+    fn truncate_prefix(&mut self, last: Index, last_term: Term) -> Result<(), StorageError>;
+
+    /// The value, `None` when there is none.
+    fn metadata_get(&mut self, key: &str) -> Result<Option<Vec<u8>>, StorageError>;
+
+    /// Replaces one value, whole or not at all; durable on return.
+    fn metadata_put(&mut self, key: &str, value: &[u8]) -> Result<(), StorageError>;
+
+    /// Whether there is room for the writes that may be under way; without it the service refuses
+    /// new entries and goes on voting. Asked after every round of writes and now and then.
+    fn has_room(&mut self) -> bool {
+        true
+    }
+
+    /// A reader for another thread, beside the writer; without one reads take turns with writes. It
+    /// is asked only for records that are durable and not truncated.
+    fn reader(&self) -> Option<Box<dyn LogReader>> {
+        None
+    }
+}
+
+/// Reads beside a store's own thread.
+pub trait LogReader: Send {
+    /// As `LogStore::read`.
+    fn read(
+        &mut self,
+        first: Index,
+        last: Index,
+        max_bytes: usize,
+    ) -> Result<Vec<Record>, StorageError>;
+}
+
+/// Why a store can't be opened, or failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StorageErrorKind {
+    /// A file or directory can't be made, read, written or synced.
+    Io,
+    /// No space is left.
+    Full,
+    /// Another process or service has the directory open.
+    Locked,
+    /// A record is damaged; names file and offset.
+    Corrupt,
+    /// A segment between two others is absent.
+    MissingSegment,
+    /// There are entries but no state: term and vote are lost.
+    StateLost,
+    /// The directory is a copy of another one.
+    CopiedDirectory,
+    /// A file belongs to another directory.
+    ForeignFile,
+    /// A format that this version does not know.
+    Version,
+    /// The store was used against its contract.
+    Misuse,
+}
+
+/// What went wrong in a store, and where.
+#[derive(Clone, Debug)]
+pub struct StorageError {
+    /// What it is.
+    pub kind: StorageErrorKind,
+    /// The file.
+    pub file: Option<PathBuf>,
+    /// The offset in the file.
+    pub offset: Option<u64>,
+    /// What is wrong and what to do, in sentences that name file and offset.
+    pub message: String,
+}
+
+impl StorageError {
+    /// An error without a place.
+    #[must_use]
+    pub fn new(kind: StorageErrorKind, message: impl Into<String>) -> StorageError {
+        StorageError { kind, file: None, offset: None, message: message.into() }
+    }
+}
+
+impl fmt::Display for StorageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for StorageError {}

@@ -1,0 +1,1 @@
+//! All tests that need more than one module, in one program: it links once.
