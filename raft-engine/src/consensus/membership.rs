@@ -1,8 +1,9 @@
 //! Who takes part: a configuration of the cluster, joint while it changes (§6; thesis §4.3), with
 //! learners that are sent the log and have no vote (thesis §4.2.1).
 
-use super::types::{Address, ClusterId, NodeId};
+use super::types::{Address, ClusterId, Index, NodeId};
 use std::fmt;
+use std::sync::Arc;
 
 /// A node of a configuration.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -108,5 +109,63 @@ impl fmt::Display for Membership {
             )?;
         }
         Ok(())
+    }
+}
+
+/// The configurations of the log: the newest committed one, and those after it.
+#[derive(Clone, Debug)]
+pub struct Memberships {
+    /// `(index of its entry, configuration)`, ascending, never empty.
+    stack: Vec<(Index, Arc<Membership>)>,
+}
+
+impl Memberships {
+    /// `base` is in force before the first of `entries`.
+    #[must_use]
+    pub fn new(base: Membership, entries: Vec<(Index, Arc<Membership>)>) -> Memberships {
+        let mut stack = vec![(Index::ZERO, Arc::new(base))];
+        stack.extend(entries);
+        Memberships { stack }
+    }
+
+    /// The configuration in force: the newest one, committed or not (§6).
+    #[must_use]
+    pub fn current(&self) -> &Arc<Membership> {
+        &self.newest().1
+    }
+
+    /// The index of its entry; 0 for what was there before the log.
+    #[must_use]
+    pub fn current_index(&self) -> Index {
+        self.newest().0
+    }
+
+    /// The newest configuration at or before `index`.
+    #[must_use]
+    pub fn at(&self, index: Index) -> &Arc<Membership> {
+        let at = self.stack.partition_point(|(i, _)| *i <= index);
+        &self.stack[at.saturating_sub(1)].1
+    }
+
+    /// The configuration before the one in force.
+    #[must_use]
+    pub fn previous(&self) -> Option<&Arc<Membership>> {
+        self.stack.len().checked_sub(2).map(|at| &self.stack[at].1)
+    }
+
+    /// A configuration was appended.
+    pub fn push(&mut self, index: Index, membership: Arc<Membership>) {
+        self.stack.push((index, membership));
+    }
+
+    /// The log was cut after `keep`. Whether that changed what is in force.
+    pub fn truncate(&mut self, keep: Index) -> bool {
+        let before = self.stack.len();
+        self.stack.retain(|(index, _)| *index <= keep);
+        self.stack.len() != before
+    }
+
+    fn newest(&self) -> &(Index, Arc<Membership>) {
+        self.stack.last().expect("there is always the one before the log")
     }
 }

@@ -40,6 +40,8 @@ pub enum Body {
     JoinRefused(JoinRefused),
     /// You are no member any more.
     NotMember(NotMember),
+    /// Another run of your identity is known; number 7 on the wire.
+    Superseded(Superseded),
     /// §5.3; without entries a heartbeat.
     AppendEntries(AppendEntries),
     /// Its answer.
@@ -137,6 +139,13 @@ pub struct NotMember {
     pub number: u64,
 }
 
+/// "A newer run of you, or a twin, is alive."
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Superseded {
+    /// That run.
+    pub by: Incarnation,
+}
+
 /// Entries, the commit index, and a sign of life.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AppendEntries {
@@ -152,6 +161,14 @@ pub struct AppendEntries {
     pub repair_for: Incarnation,
     /// With this much durable, that run has all that it ever acknowledged.
     pub repair_to: Index,
+}
+
+impl AppendEntries {
+    /// The same without the entries.
+    #[must_use]
+    pub fn clone_head(&self) -> AppendEntries {
+        AppendEntries { entries: Vec::new(), ..*self }
+    }
 }
 
 /// What a follower did with an append.
@@ -274,8 +291,17 @@ pub struct ChangeRequest {
 pub struct ChangeResponse {
     /// That of the request.
     pub id: u64,
-    /// The node that it is about: the change stands in the log. Or why not.
-    pub result: Result<NodeId, Refusal>,
+    /// The change stands in the log. Or why not.
+    pub result: Result<Accepted, Refusal>,
+}
+
+/// A change of membership that stands in the log.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Accepted {
+    /// The node that it is about.
+    pub node: NodeId,
+    /// The first configuration that it made.
+    pub number: u64,
 }
 
 /// Asks for a read index.

@@ -44,6 +44,8 @@ pub struct Recovered {
     pub commit_hint: Index,
     /// The records of type -1, ascending.
     pub memberships: Vec<Record>,
+    /// The highest record of type 0 or more; 0 when there is none.
+    pub last_application: Index,
 }
 
 /// A store for log and metadata, used by one thread.

@@ -1,0 +1,67 @@
+//! May this candidate have our vote? The same answer in every role (§5.2, §5.4.1; thesis §4.2.3,
+//! §9.6).
+
+use super::message::{Body, Message, NotMember, RequestVote, RequestVoteResponse};
+use super::state::{State, Transition};
+use super::types::NodeId;
+
+/// Answers a request for a vote or a pre-vote. `leads`: this node leads, and checks its quorum.
+pub fn on_request_vote(st: &mut State, leads: bool, m: &Message, req: &RequestVote) -> Transition {
+    if let Some(number) = removed(st, m.from, req.number) {
+        st.send(m.from, Body::NotMember(NotMember { number }));
+        return Transition::Stay;
+    }
+    let protected = leads || (st.hears_leader() && st.leader != m.from);
+    if protected && !req.transfer {
+        return Transition::Stay;
+    }
+    if req.pre {
+        let granted = m.term > st.term() && may_have_vote(st, req);
+        let term = if granted { m.term } else { st.term() };
+        st.send_free(m.from, term, answer(req, granted));
+        return Transition::Stay;
+    }
+    on_vote(st, m, req)
+}
+
+/// A vote is durable before it is given. One that was given is given again, if the log still
+/// allows it: the first answer may be lost.
+fn on_vote(st: &mut State, m: &Message, req: &RequestVote) -> Transition {
+    let newer = m.term > st.term();
+    if newer {
+        st.adopt(m.term);
+    }
+    let free = st.hard.voted_for.is_zero() || st.hard.voted_for == m.from;
+    let granted = m.term == st.term() && free && st.leader.is_zero() && may_have_vote(st, req);
+    if granted {
+        if st.hard.voted_for.is_zero() {
+            st.hard.voted_for = m.from;
+            st.out.write_hard_state();
+        }
+        st.reset_election();
+        st.send_when_durable(m.from, answer(req, true));
+    } else {
+        st.send(m.from, answer(req, false));
+    }
+    if newer { Transition::Follow } else { Transition::Stay }
+}
+
+/// The candidate's log is at least as up to date as ours (§5.4.1), and we may vote at all.
+fn may_have_vote(st: &State, req: &RequestVote) -> bool {
+    req.last >= st.log.last() && !st.hard.abstaining
+}
+
+/// The number of a committed configuration that is newer than all that the candidate knows and does
+/// not have it. Otherwise absence means nothing: this node may be the one behind.
+fn removed(st: &State, candidate: NodeId, number: u64) -> Option<u64> {
+    let committed = st.members.at(st.log.commit());
+    let gone = committed.number > number
+        && committed.contains(st.id())
+        && !committed.contains(candidate)
+        && !st.members.current().contains(candidate);
+    gone.then_some(committed.number)
+}
+
+fn answer(req: &RequestVote, granted: bool) -> Body {
+    Body::RequestVoteResponse(RequestVoteResponse { round: req.round, pre: req.pre, granted })
+}

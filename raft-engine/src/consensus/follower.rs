@@ -1,0 +1,151 @@
+//! A node that takes what its leader sends (§5.3), or waits for a leader.
+
+use super::message::{AppendEntries, AppendEntriesResponse, AppendVerdict, Body};
+use super::ready::Notice;
+use super::state::{State, Transition};
+use super::types::{EntryId, Index, NodeId, Term};
+
+/// What a follower knows about its leader's log.
+#[derive(Debug, Default)]
+pub struct Follower {
+    /// The term that the rest is about.
+    term: Term,
+    /// Known to equal the leader's log up to here: the highest `prev` and what came with it.
+    verified: Index,
+    /// The heartbeat that was answered last, and with what.
+    answered: (u64, Index),
+    /// With this much durable, this run has all that it ever acknowledged.
+    repair_to: Option<Index>,
+}
+
+impl Follower {
+    /// Entries, or a heartbeat, of the leader of this term.
+    pub fn on_append(&mut self, st: &mut State, from: NodeId, req: AppendEntries) -> Transition {
+        if !self.hear(st, from, &req) {
+            return Transition::Stay;
+        }
+        let round = req.round;
+        if !st.log.contains(req.prev) {
+            let hint = st.log.not_above(req.prev);
+            self.answer_now(st, from, AppendVerdict::Mismatch, hint, round);
+            return Transition::Stay;
+        }
+        self.verified = self.verified.max(req.prev.index);
+        let verdict = self.take(st, &req);
+        st.log.commit_to(req.commit.min(self.verified));
+        self.answer(st, from, verdict, round, req.entries.is_empty());
+        self.end_repair(st);
+        Transition::Stay
+    }
+
+    /// Something became durable: perhaps the last of what was missing here.
+    pub fn on_persisted(&mut self, st: &mut State) {
+        self.end_repair(st);
+    }
+
+    /// Notes a sign of life. `false` when there can't be such a leader.
+    fn hear(&mut self, st: &mut State, from: NodeId, req: &AppendEntries) -> bool {
+        if !st.leader.is_zero() && st.leader != from {
+            let (term, leader) = (st.term(), st.leader);
+            st.alarm(format!("{leader} and {from} both lead in term {term}"));
+            return false;
+        }
+        if self.term != st.term() {
+            *self = Follower { term: st.term(), ..Follower::default() };
+        }
+        st.leader = from;
+        st.heard_at = Some(st.now);
+        st.reset_election();
+        if st.hard.abstaining && req.repair_for == st.hard.incarnation {
+            self.repair_to = Some(req.repair_to);
+        }
+        true
+    }
+
+    /// Takes the entries, cutting what contradicts them.
+    fn take(&mut self, st: &mut State, req: &AppendEntries) -> AppendVerdict {
+        if st.disk_full && !req.entries.is_empty() {
+            return AppendVerdict::DiskFull;
+        }
+        let news = req.entries.iter().position(|e| st.log.term(e.index) != Some(e.term));
+        if let Some(at) = news {
+            if st.out.unwritten_bytes() > st.config.max_unwritten_bytes {
+                return AppendVerdict::Busy;
+            }
+            let entries = req.entries[at..].to_vec();
+            let keep = entries[0].index.prev();
+            if keep < st.log.last().index && !st.truncate(keep) {
+                return AppendVerdict::Mismatch;
+            }
+            st.append(entries);
+        }
+        self.verified = self.verified.max(Index(req.prev.index.0 + req.entries.len() as u64));
+        AppendVerdict::Matched
+    }
+
+    /// What is durable is acknowledged at once, so that a slow disk does not look dead; the rest once
+    /// it is durable too. A heartbeat that says nothing new is answered once.
+    fn answer(
+        &mut self,
+        st: &mut State,
+        to: NodeId,
+        verdict: AppendVerdict,
+        round: u64,
+        empty: bool,
+    ) {
+        let matched = self.verified.min(st.log.durable());
+        let all = matched == self.verified;
+        let news = self.answered != (round, matched);
+        if verdict != AppendVerdict::Matched || (news && (all || empty || self.answered.0 != round))
+        {
+            self.answer_now(st, to, verdict, EntryId::ZERO, round);
+        }
+        if !all && !empty && verdict == AppendVerdict::Matched {
+            let body = self.response(st, verdict, self.verified, EntryId::ZERO, round);
+            st.send_when_durable(to, body);
+        }
+    }
+
+    fn answer_now(
+        &mut self,
+        st: &mut State,
+        to: NodeId,
+        verdict: AppendVerdict,
+        hint: EntryId,
+        round: u64,
+    ) {
+        let matched = self.verified.min(st.log.durable());
+        self.answered = (round, matched);
+        let body = self.response(st, verdict, matched, hint, round);
+        st.send(to, body);
+    }
+
+    fn response(
+        &self,
+        st: &State,
+        verdict: AppendVerdict,
+        matched: Index,
+        hint: EntryId,
+        round: u64,
+    ) -> Body {
+        Body::AppendEntriesResponse(AppendEntriesResponse {
+            verdict,
+            matched,
+            last_index: st.log.last().index,
+            hint,
+            round,
+            abstaining: st.hard.abstaining,
+        })
+    }
+
+    /// All that this node ever acknowledged is here again: it may vote.
+    fn end_repair(&mut self, st: &mut State) {
+        let whole = |to| self.term == st.term() && self.verified.min(st.log.durable()) >= to;
+        if st.hard.abstaining && self.repair_to.is_some_and(whole) {
+            st.hard.abstaining = false;
+            st.hard.joining = false;
+            st.out.write_hard_state();
+            st.notice(Notice::Abstaining(false));
+        }
+    }
+}

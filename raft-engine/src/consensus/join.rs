@@ -1,0 +1,113 @@
+//! Who this node is, to strangers, and how it becomes a member or stops being one.
+//!
+//! Log matching holds within one lineage only: two histories could agree in index and term by chance.
+//! So a node takes up another lineage as a whole, with the term and the vote it had there.
+
+use super::leader::reconfigure::has_data;
+use super::message::{
+    Body, Identify, Identity, Join, JoinRefused, Message, NotJoined, NotMember, Standing,
+};
+use super::ready::HardState;
+use super::refusal::{Reason, Refusal};
+use super::state::State;
+use super::types::{ClusterId, Index, NodeId, Term};
+
+/// Answers who this node is. In every state, to everybody.
+pub fn on_identify(st: &mut State, from: NodeId, req: &Identify) {
+    let standing = st.standing();
+    let cluster = match (standing, &st.hard.former) {
+        (Standing::Member | Standing::Joining, _) => st.hard.lineage,
+        (_, Some(former)) => former.lineage,
+        (_, None) => ClusterId::ZERO,
+    };
+    let body = Body::Identity(Identity {
+        nonce: req.nonce,
+        node: st.id(),
+        incarnation: st.hard.incarnation,
+        cluster,
+        standing,
+        last_index: st.log.last().index,
+    });
+    let term = st.term();
+    let mut message = st.message(from, term, body);
+    message.address = None;
+    st.out.send_now(message);
+}
+
+/// An append of another lineage: its leader may ask us to join.
+pub fn on_foreign_append(st: &mut State, from: NodeId) {
+    let standing = st.standing();
+    let term = st.term();
+    st.send_free(from, term, Body::NotJoined(NotJoined { standing }));
+}
+
+/// A leader asks this node to become a member of its cluster.
+pub fn on_join(st: &mut State, m: &Message, join: &Join) {
+    let stale = join.for_incarnation != st.hard.incarnation || m.cluster == st.hard.lineage;
+    if stale {
+        return;
+    }
+    match accept(st, m.cluster, join.number) {
+        Ok(hard) => st.switch(hard),
+        Err(refusal) => {
+            let body = Body::JoinRefused(JoinRefused { number: join.number, refusal });
+            let term = st.term();
+            st.send_free(m.from, term, body);
+        }
+    }
+}
+
+/// The state in which this node joins: abstaining, because an id that comes back without its old tail
+/// must not vote for a candidate whose configuration still has it.
+fn accept(st: &State, cluster: ClusterId, number: u64) -> Result<HardState, Refusal> {
+    let (term, voted_for, cut_to) = match (st.standing(), &st.hard.former) {
+        (Standing::Fresh, _) => (Term::ZERO, NodeId::ZERO, Index::ZERO),
+        (Standing::Former, Some(f)) if f.lineage == cluster && number > st.hard.number_floor => {
+            (f.term, f.voted_for, f.left_at.index)
+        }
+        (Standing::HasData | Standing::FormerWithData, _) => {
+            return Err(has_data(st.id(), "its address"));
+        }
+        _ => {
+            let text = format!("node {} belongs to another cluster", st.id());
+            return Err(Refusal::new(Reason::OtherCluster, text));
+        }
+    };
+    Ok(HardState {
+        lineage: cluster,
+        term,
+        voted_for,
+        abstaining: true,
+        cut_pending: true,
+        joining: true,
+        cut_to,
+        number_floor: number,
+        former: None,
+        ..st.hard.clone()
+    })
+}
+
+/// A member says that we are none. Believed if it knows a newer configuration than we do.
+pub fn on_not_member(st: &mut State, from: NodeId, says: &NotMember) {
+    let own = st.members.current();
+    let newer = says.number > own.number && says.number > st.hard.number_floor;
+    if newer && own.contains(from) && !st.is_standalone() {
+        st.leave(says.number);
+    }
+}
+
+/// Leaves once a configuration without this node is committed and durable here.
+pub fn leave_if_removed(st: &mut State) {
+    if st.over || st.is_standalone() {
+        return;
+    }
+    let settled = st.members.at(st.log.settled());
+    let removed = settled.number > st.hard.number_floor
+        && !settled.is_joint()
+        && !settled.contains(st.id())
+        && !st.members.current().contains(st.id());
+    if removed {
+        let number = settled.number;
+        st.leave(number);
+    }
+}

@@ -1,0 +1,351 @@
+//! What callers at this node wait for while somebody else leads: proposals on their way to the leader,
+//! reads, and changes of membership.
+
+use super::command::Command;
+use super::event::{ChangeId, ReadId};
+use super::message::{
+    Accepted, Body, Change, ChangeRequest, ChangeResponse, Forward, ForwardResponse, Message,
+    ReadIndex, ReadIndexResponse,
+};
+use super::ready::ProposalOutcome;
+use super::refusal::{Reason, Refusal};
+use super::state::State;
+use super::types::{EntryId, Index, NodeId, Term, Time};
+use std::collections::{BTreeMap, VecDeque};
+
+/// A stream of proposals to the leader of one term. It ends with the term: then what was not answered
+/// is settled by what is applied.
+#[derive(Debug)]
+struct Stream {
+    leader: NodeId,
+    term: Term,
+    /// The place of the first of `unanswered`.
+    first: u64,
+    unanswered: VecDeque<Command>,
+    /// How many of `unanswered`, from the front, were sent.
+    sent: usize,
+    /// When to send them again, if nothing is heard.
+    again_at: Time,
+}
+
+/// Reads that the leader was asked about.
+#[derive(Debug)]
+struct Asked {
+    leader: NodeId,
+    batch: u64,
+    readers: Vec<ReadId>,
+    again_at: Time,
+}
+
+/// A change that a caller here waits for.
+#[derive(Debug)]
+struct Waiting {
+    change: Change,
+    /// Where it was sent, in which term, and when to send it again.
+    sent: Option<(NodeId, Term, Time)>,
+    accepted: Option<Accepted>,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Requests {
+    stream: Option<Stream>,
+    reads: Vec<ReadId>,
+    asked: Option<Asked>,
+    changes: BTreeMap<ChangeId, Waiting>,
+}
+
+impl Requests {
+    /// Passes proposals to the leader, if there is one.
+    pub fn on_propose(&mut self, st: &mut State, commands: Vec<Command>) {
+        if st.leader.is_zero() || st.leader == st.id() || !st.config.forward {
+            let refusal = no_leader(st);
+            let refused = |c: Command| (c.origin().seq, ProposalOutcome::Refused(refusal.clone()));
+            st.out.ready.proposals.extend(commands.into_iter().map(refused));
+            return;
+        }
+        let term = st.term();
+        let forwarded = |c: &Command| (c.origin().seq, ProposalOutcome::Forwarded(term));
+        st.out.ready.proposals.extend(commands.iter().map(forwarded));
+        self.stream_to(st).unanswered.extend(commands);
+    }
+
+    fn stream_to(&mut self, st: &State) -> &mut Stream {
+        let (leader, term) = (st.leader, st.term());
+        let new = || Stream {
+            leader,
+            term,
+            first: 0,
+            unanswered: VecDeque::new(),
+            sent: 0,
+            again_at: Time::NEVER,
+        };
+        self.stream.get_or_insert_with(new)
+    }
+
+    /// The leader says what became of proposals.
+    pub fn on_forward_response(&mut self, st: &mut State, m: &Message, r: &ForwardResponse) {
+        let Some(stream) = &mut self.stream else { return };
+        if (m.from, m.term) != (stream.leader, stream.term) {
+            return;
+        }
+        stream.again_at = st.now + st.config.heartbeat * 2;
+        match r {
+            ForwardResponse::Appended { first, count, index } => {
+                for (i, id) in stream.take(*first, *count) {
+                    let entry = EntryId::new(Index(index.0 + i), stream.term);
+                    st.out.ready.proposals.push((id, ProposalOutcome::Appended(entry)));
+                }
+            }
+            ForwardResponse::Refused { first, count, refusal } => {
+                for (_, id) in stream.take(*first, *count) {
+                    let outcome = ProposalOutcome::Refused(refusal.clone());
+                    st.out.ready.proposals.push((id, outcome));
+                }
+            }
+            ForwardResponse::Expected { next } => stream.rewind(*next),
+        }
+    }
+
+    /// A caller here wants to read.
+    pub fn on_read(&mut self, st: &mut State, id: ReadId) {
+        if st.leader.is_zero() || st.leader == st.id() {
+            let refusal = no_leader(st);
+            st.out.ready.reads.push((id, Err(refusal)));
+        } else {
+            self.reads.push(id);
+        }
+    }
+
+    /// The leader says up to where to apply.
+    pub fn on_read_index(&mut self, st: &mut State, from: NodeId, r: &ReadIndexResponse) {
+        let answered = self.asked.take_if(|a| a.leader == from && a.batch == r.batch);
+        for id in answered.into_iter().flat_map(|a| a.readers) {
+            st.out.ready.reads.push((id, Ok(r.index)));
+        }
+    }
+
+    /// A caller here asks for a change. `true`: this node leads, and takes it itself.
+    pub fn on_change(&mut self, st: &mut State, id: ChangeId, change: Change, leads: bool) -> bool {
+        let standalone = st.is_standalone();
+        let refusal = match &change {
+            Change::Initialize(_) if !standalone => Some(Refusal::new(
+                Reason::AlreadyMember,
+                "this node is in a cluster already: add others with AddNode",
+            )),
+            Change::Add(_) | Change::Remove(_) if standalone => Some(Refusal::new(
+                Reason::NoCluster,
+                "this node is in no cluster: call InitializeCluster first",
+            )),
+            _ if !leads && st.leader.is_zero() => Some(no_leader(st)),
+            _ => None,
+        };
+        if let Some(refusal) = refusal {
+            st.out.ready.changes.push((id, Err(refusal)));
+            return false;
+        }
+        self.changes.insert(id, Waiting { change, sent: None, accepted: None });
+        leads
+    }
+
+    /// The leader says whether it took a change.
+    pub fn on_change_response(&mut self, st: &mut State, r: &ChangeResponse) {
+        self.answered(st, r.id, r.result.clone());
+    }
+
+    /// The same from this node, when it leads.
+    pub fn answered(&mut self, st: &mut State, id: ChangeId, result: Result<Accepted, Refusal>) {
+        match (self.changes.get_mut(&id), result) {
+            (None, _) => {}
+            (Some(waiting), Ok(accepted)) => {
+                waiting.accepted = Some(accepted);
+                self.settle_changes(st);
+            }
+            (Some(_), Err(refusal)) => {
+                self.changes.remove(&id);
+                st.out.ready.changes.push((id, Err(refusal)));
+            }
+        }
+    }
+
+    /// More was applied here: perhaps the last configuration of a change.
+    pub fn settle_changes(&mut self, st: &mut State) {
+        if self.changes.is_empty() {
+            return;
+        }
+        let applied = st.members.at(st.log.applied()).clone();
+        let outcome = |waiting: &Waiting| {
+            let accepted = waiting.accepted.as_ref()?;
+            if applied.is_joint() || applied.number < accepted.number {
+                return None;
+            }
+            let (node, here) = (accepted.node, applied.contains(accepted.node));
+            match waiting.change {
+                Change::Remove(_) => (!here).then_some(Ok(())),
+                _ if applied.is_voter(node) => Some(Ok(())),
+                _ => (!here).then(|| Err(taken_out(node))),
+            }
+        };
+        let done: Vec<_> =
+            self.changes.iter().filter_map(|(id, w)| outcome(w).map(|o| (*id, o))).collect();
+        for (id, result) in done {
+            self.changes.remove(&id);
+            st.out.ready.changes.push((id, result));
+        }
+    }
+
+    /// Role, term or leader changed: what went to the old leader and was not answered is asked anew,
+    /// or is unknown.
+    pub fn leader_changed(&mut self, st: &mut State) {
+        if self.stream.as_ref().is_some_and(|s| (s.leader, s.term) != (st.leader, st.term())) {
+            self.stream = None;
+        }
+        let asked = self.asked.take().into_iter().flat_map(|asked| asked.readers);
+        let readers: Vec<ReadId> = asked.chain(self.reads.drain(..)).collect();
+        readers.into_iter().for_each(|id| self.on_read(st, id));
+        let lost = |w: &Waiting| {
+            w.accepted.is_none()
+                && w.sent.is_some_and(|(leader, term, _)| (leader, term) != (st.leader, st.term()))
+        };
+        let lost: Vec<ChangeId> =
+            self.changes.iter().filter(|(_, w)| lost(w)).map(|(id, _)| *id).collect();
+        for id in lost {
+            self.changes.remove(&id);
+            let text = "the leader lost its office before it answered: look at the configuration \
+                        before you repeat this, the change may have been made";
+            let refusal = Refusal::new(Reason::LeadershipLost, text);
+            st.out.ready.changes.push((id, Err(refusal)));
+        }
+    }
+
+    /// This node leaves its cluster: its own removal is done, nothing else will be.
+    pub fn leave(&mut self, st: &mut State) {
+        let text = "this node was removed from its cluster while the call was under way";
+        let left = || Refusal::new(Reason::LeftCluster, text);
+        let me = st.id();
+        for (id, waiting) in std::mem::take(&mut self.changes) {
+            let own = matches!(waiting.change, Change::Remove(node) if node == me);
+            st.out.ready.changes.push((id, if own { Ok(()) } else { Err(left()) }));
+        }
+        let asked = self.asked.take().into_iter().flat_map(|asked| asked.readers);
+        let readers: Vec<ReadId> = asked.chain(self.reads.drain(..)).collect();
+        st.out.ready.reads.extend(readers.into_iter().map(|id| (id, Err(left()))));
+    }
+
+    /// The batch is over: sends what is new, and again what was not answered.
+    pub fn flush(&mut self, st: &mut State) {
+        if st.leader.is_zero() || st.leader == st.id() {
+            return;
+        }
+        if let Some(stream) = &mut self.stream {
+            stream.flush(st);
+        }
+        self.flush_reads(st);
+        self.flush_changes(st);
+    }
+
+    /// When to send again what was not answered.
+    pub fn deadline(&self) -> Time {
+        let stream = self.stream.as_ref().filter(|s| !s.unanswered.is_empty());
+        let changes = self.changes.values().filter(|w| w.accepted.is_none());
+        let resend = changes.filter_map(|w| w.sent).map(|(_, _, again_at)| again_at).min();
+        stream
+            .map_or(Time::NEVER, |s| s.again_at)
+            .min(self.asked.as_ref().map_or(Time::NEVER, |a| a.again_at))
+            .min(resend.unwrap_or(Time::NEVER))
+    }
+
+    /// One question for all reads that wait, one question at a time.
+    fn flush_reads(&mut self, st: &mut State) {
+        if self.asked.is_none() && !self.reads.is_empty() {
+            let readers = std::mem::take(&mut self.reads);
+            let batch = st.nonce();
+            self.asked = Some(Asked { leader: st.leader, batch, readers, again_at: st.now });
+        }
+        let Some(asked) = &mut self.asked else { return };
+        if st.now >= asked.again_at {
+            asked.again_at = st.now + st.config.heartbeat * 2;
+            let (leader, term) = (asked.leader, st.term());
+            st.send_free(leader, term, Body::ReadIndex(ReadIndex { batch: asked.batch }));
+        }
+    }
+
+    fn flush_changes(&mut self, st: &mut State) {
+        let again_at = st.now + st.config.heartbeat * 2;
+        for (id, waiting) in &mut self.changes {
+            let due = waiting.sent.is_none_or(|(_, _, at)| st.now >= at);
+            if waiting.accepted.is_some() || !due {
+                continue;
+            }
+            let change = waiting.change.clone();
+            let (leader, term) = (st.leader, st.term());
+            waiting.sent = Some((leader, term, again_at));
+            st.send_free(leader, term, Body::ChangeRequest(ChangeRequest { id: *id, change }));
+        }
+    }
+}
+
+impl Stream {
+    /// Takes `count` proposals from place `first` on out of the stream: their place among those, and
+    /// their ids. What lies before them was answered too, by an answer that was lost.
+    fn take(&mut self, first: u64, count: u64) -> Vec<(u64, u64)> {
+        self.drop_before(first);
+        let skipped = self.first.saturating_sub(first);
+        let ids: Vec<(u64, u64)> = (skipped..count)
+            .zip(self.unanswered.iter().map(|command| command.origin().seq))
+            .collect();
+        self.drop_before(first + count);
+        ids
+    }
+
+    fn drop_before(&mut self, place: u64) {
+        let n = place.saturating_sub(self.first).min(self.unanswered.len() as u64);
+        self.unanswered.drain(..n as usize);
+        self.first += n;
+        self.sent = self.sent.saturating_sub(n as usize);
+    }
+
+    /// The leader took everything before `next`: the rest is sent again.
+    fn rewind(&mut self, next: u64) {
+        self.drop_before(next);
+        self.sent = 0;
+    }
+
+    fn flush(&mut self, st: &mut State) {
+        if st.now >= self.again_at {
+            self.sent = 0;
+        }
+        while self.sent < self.unanswered.len() {
+            let first = self.first + self.sent as u64;
+            let commands = self.next_batch(st.config.max_message_bytes);
+            self.sent += commands.len();
+            self.again_at = st.now + st.config.heartbeat * 2;
+            let body = Body::Forward(Forward { first, commands });
+            st.send_free(self.leader, self.term, body);
+        }
+    }
+
+    fn next_batch(&self, max_bytes: usize) -> Vec<Command> {
+        let mut bytes = 0;
+        let fits = |command: &&Command| {
+            let first = bytes == 0;
+            bytes += command.encoded().len();
+            first || bytes <= max_bytes
+        };
+        self.unanswered.range(self.sent..).take_while(fits).cloned().collect()
+    }
+}
+
+fn taken_out(node: NodeId) -> Refusal {
+    let text = format!("node {node} was taken out again before it had caught up");
+    Refusal::new(Reason::NotFound, text)
+}
+
+fn no_leader(st: &State) -> Refusal {
+    let text = if st.leader.is_zero() {
+        "no leader is known at present: try again, or wait with a time limit"
+    } else {
+        "this node does not lead and forward_proposals is off: ask the leader"
+    };
+    Refusal::new(Reason::NoLeader, text)
+}
