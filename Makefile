@@ -1,0 +1,83 @@
+# make demo     four languages, one durable cluster: the tour
+# make test     set up, build and run all tests of all languages
+# make check    lints: format, clippy, header drift, licences (changes nothing)
+# make fix      format
+# make bench    benchmarks; figures in docs/benchmarks.md
+# make install  PREFIX=/usr/local DESTDIR=
+# make clean
+
+SUITE := .ci/suite
+LIB := target/release/libquorate.a
+VENV := .venv/bin
+GOARCH := $(shell go env GOARCH 2>/dev/null)
+GOLIB := bindings/go/lib/linux_$(GOARCH)/libquorate.a
+TOOLS := $(or $(QUORATE_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/quorate-tools)
+
+.PHONY: demo test check fix bench clean setup lib golib python install \
+	test-rust test-c test-cpp test-python test-go test-mixed test-docs
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+setup:
+	@.ci/setup
+
+lib: setup
+	cargo build --release --locked -p quorate-ffi
+
+golib: lib
+	@mkdir -p $(dir $(GOLIB))
+	@cmp -s $(LIB) $(GOLIB) || cp $(LIB) $(GOLIB)
+
+python: setup
+	$(VENV)/maturin develop --release --locked -q -m bindings/python/Cargo.toml
+
+demo: lib golib python
+	@$(VENV)/python examples/demo/demo.py
+
+test: setup
+	@rm -rf build/log
+	@ok=0; for t in rust c cpp python go mixed docs; do $(MAKE) --no-print-directory test-$$t || ok=1; done; \
+	.ci/summary && exit $$ok
+
+test-rust: setup
+	@$(SUITE) rust cargo test --locked
+
+test-c: lib
+	@$(SUITE) c tests/c/run.sh
+
+test-cpp: lib
+	@$(SUITE) cpp bindings/cpp/tests/run.sh
+
+test-python: python
+	@$(SUITE) python bindings/python/tests/run.sh
+
+test-go: golib
+	@$(SUITE) go bindings/go/test.sh
+
+test-mixed: lib golib python
+	@$(SUITE) mixed $(VENV)/python -m pytest -q tests/mixed
+
+test-docs: lib golib python
+	@$(SUITE) docs $(VENV)/python tests/docs/check.py
+
+check: setup
+	cargo fmt --check
+	cargo clippy --locked --all-targets --workspace -- -D warnings
+	cargo check --locked -p quorate-engine --no-default-features
+	cargo build --locked -p quorate-ffi && git diff --exit-code include/
+	gofmt -l bindings/go examples/go | (! grep .)
+	PATH="$(TOOLS)/bin:$$PATH" cargo deny --locked check bans licenses sources
+	@PATH="$(TOOLS)/bin:$$PATH" cargo deny --locked check advisories || \
+		echo "SKIPPED: advisories (the database can't be reached, or see above)"
+
+fix:
+	cargo fmt
+	gofmt -w bindings/go examples/go
+
+bench:
+	cargo bench --locked -p quorate-benches
+
+clean:
+	rm -rf target build .venv bindings/go/lib
