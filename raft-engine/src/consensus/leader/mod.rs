@@ -5,6 +5,9 @@ pub mod read_index;
 pub mod reconfigure;
 pub mod replication;
 
+use self::forward::Streams;
+use self::read_index::Reads;
+use self::reconfigure::Reconfigure;
 use super::command::{Command, Entry, Payload};
 use super::event::FetchId;
 use super::message::{AppendEntriesResponse, Message};
@@ -14,9 +17,6 @@ use super::ready::ProposalOutcome;
 use super::refusal::{Reason, Refusal};
 use super::state::{State, Transition};
 use super::types::{Index, NodeId, Time};
-use forward::Streams;
-use read_index::Reads;
-use reconfigure::Reconfigure;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What only a leader has.
