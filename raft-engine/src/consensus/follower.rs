@@ -56,7 +56,8 @@ impl Follower {
         st.leader = from;
         st.heard_at = Some(st.now);
         st.reset_election();
-        if st.hard.abstaining && req.repair_for == st.hard.incarnation {
+        let meant = req.repair_for == st.hard.incarnation && req.number >= st.hard.number_floor;
+        if st.hard.abstaining && meant {
             self.repair_to = Some(req.repair_to);
         }
         true

@@ -130,6 +130,7 @@ fn send(peer: &mut Progress, st: &mut State, round: u64, entries: Vec<Entry>) {
         round,
         repair_for,
         repair_to: peer.repair_to.unwrap_or_default(),
+        number: st.members.current().number,
     });
     peer.sent_commit = st.log.commit();
     let mut message = st.message(peer.member.id, st.term(), body);
