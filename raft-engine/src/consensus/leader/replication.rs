@@ -60,7 +60,7 @@ pub fn on_response(
     r: &AppendEntriesResponse,
     last: Index,
 ) {
-    if !note_run(peer, m.from_incarnation) {
+    if r.round < peer.since_round || !note_run(peer, m.from_incarnation) {
         return;
     }
     peer.heard_at = Some(st.now);
