@@ -6,12 +6,18 @@
 //! the log is safe, the reverse is not. The first error of a call that writes is terminal: the
 //! service stops, and what reached the disk is unknown.
 
+pub mod conformance;
+pub mod fs;
 pub mod memory;
+pub mod wal;
+
+pub(crate) mod bounds;
 
 use crate::consensus::types::{Index, Term};
 use bytes::Bytes;
 use std::fmt;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// The metadata key of the engine's own durable state (`codec::encode_state`): term, vote, identity.
 pub const STATE_KEY: &str = "quorate.state";
@@ -54,8 +60,8 @@ pub trait LogStore: Send {
     /// nothing then.
     fn open(&mut self) -> Result<Recovered, StorageError>;
 
-    /// Adds records without a gap after the last one; to an empty log at any index. May buffer until
-    /// `sync`. `commit` is a hint that may be kept with them.
+    /// Adds records without a gap after the last one; to an empty log at any index that was never
+    /// compacted. May buffer until `sync`. `commit` is a hint that may be kept with them.
     fn append(&mut self, records: &[Record], commit: Index) -> Result<(), StorageError>;
 
     /// Returns when everything before it would survive a power cut.
@@ -150,6 +156,37 @@ impl StorageError {
     #[must_use]
     pub fn new(kind: StorageErrorKind, message: impl Into<String>) -> StorageError {
         StorageError { kind, file: None, offset: None, message: message.into() }
+    }
+
+    /// An error at a place; the message names it too.
+    #[must_use]
+    pub fn at(
+        kind: StorageErrorKind,
+        file: &Path,
+        offset: u64,
+        message: impl Into<String>,
+    ) -> StorageError {
+        let (file, offset) = (Some(file.into()), Some(offset));
+        StorageError { kind, file, offset, message: message.into() }
+    }
+
+    /// The system refused to `verb` (make, read, write …) a file.
+    #[must_use]
+    pub fn io(verb: &str, file: &Path, error: &io::Error) -> StorageError {
+        let full =
+            matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        let (kind, advice) = match error.kind() {
+            _ if full => (StorageErrorKind::Full, "Free some space on this file system."),
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                (StorageErrorKind::Io, "Let the user of this process write there.")
+            }
+            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                (StorageErrorKind::Io, "Something else has that name: choose another directory.")
+            }
+            _ => (StorageErrorKind::Io, "Look for faults of the disk or file system."),
+        };
+        let message = format!("can't {verb} {}: {error}. {advice}", file.display());
+        StorageError { kind, file: Some(file.into()), offset: None, message }
     }
 }
 

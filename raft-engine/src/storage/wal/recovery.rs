@@ -1,0 +1,441 @@
+//! Reads a log back, and tells a torn end, which is cut, from damage, which is refused.
+//!
+//! The rule behind the verdicts: frame n + 1 is written only after the sync of frame n returned. So
+//! anything that proves a frame above n proves that n was durable, and if n does not verify then, it
+//! was damaged. Without such a proof n was never acknowledged. Nothing here writes.
+
+use super::frame::{Flaw, Frame, HEAD, Header, Link, Op, u64_at, verify_head};
+use super::log_index::LogIndex;
+use super::refuse;
+use super::segment::{FIRST_FRAME, Segment, number_of, path_of, read_header};
+use super::state_file::State;
+use crate::consensus::command::kind;
+use crate::consensus::types::Index;
+use crate::storage::fs::{Access, File, Fs};
+use crate::storage::{Record, Recovered, StorageError};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How far ahead of the expected frame a number may be to count as a proof.
+const AHEAD: u64 = 1 << 20;
+
+/// Where the log ends.
+#[derive(Clone, Debug)]
+pub(super) struct Tail {
+    pub segment: Arc<Segment>,
+    /// The offset behind the last frame.
+    pub end: u64,
+    /// The last frame.
+    pub seq: u64,
+    /// Its crc.
+    pub crc: u32,
+}
+
+impl Tail {
+    /// How the next segment refers to this end.
+    pub fn link(&self) -> Link {
+        Link { segment: self.segment.number, end: self.end, seq: self.seq, crc: self.crc }
+    }
+}
+
+/// What a directory of segments holds.
+#[derive(Default)]
+pub(super) struct Found {
+    pub log: LogIndex,
+    /// The segments of the log.
+    pub segments: BTreeMap<u64, Arc<Segment>>,
+    pub tail: Option<Tail>,
+    pub commit_hint: Index,
+    pub memberships: Vec<Record>,
+    /// Segments that were begun and hold no frame.
+    pub blank: Vec<Segment>,
+    /// Segments that were prepared and never begun.
+    pub ready: Vec<Segment>,
+    /// Files that are no longer, or not yet, part of anything.
+    pub leftovers: Vec<PathBuf>,
+    /// The highest number in use.
+    pub highest: u64,
+}
+
+impl Found {
+    /// The same in the words of the port.
+    pub fn recovered(&self) -> Recovered {
+        let bounds = self.log.bounds();
+        Recovered {
+            first: bounds.first,
+            prev_term: bounds.prev_term(),
+            last: bounds.last,
+            terms: self.log.terms(),
+            commit_hint: self.commit_hint.min(bounds.last),
+            memberships: self.memberships.clone(),
+        }
+    }
+}
+
+/// Reads the log in `dir`, of which `state` says where it begins and how far it may reach.
+pub(super) fn recover(fs: &dyn Fs, dir: &Path, state: &State) -> Result<Found, StorageError> {
+    let mut found = Found { log: LogIndex::at(state.base, state.base_term), ..Found::default() };
+    found.highest = state.newest;
+    let candidates = sort(fs, dir, state, &mut found)?;
+    present(dir, state, &candidates)?;
+    let mut scan = Scan { fs, state, candidates: &candidates, found, bytes: Vec::new(), loaded: 0 };
+    scan.settle()?;
+    for number in candidates.keys() {
+        scan.segment(*number)?;
+    }
+    scan.judge_end()?;
+    Ok(scan.found)
+}
+
+/// The names in `dir`; none when it is not there yet.
+pub(super) fn names(fs: &dyn Fs, dir: &Path) -> Result<Vec<String>, StorageError> {
+    match fs.list(dir) {
+        Ok(mut names) => {
+            names.sort();
+            Ok(names)
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(e) => Err(StorageError::io("list", dir, &e)),
+    }
+}
+
+/// Checks the header of every segment, and keeps apart those that may hold frames of the log.
+fn sort(
+    fs: &dyn Fs,
+    dir: &Path,
+    state: &State,
+    found: &mut Found,
+) -> Result<BTreeMap<u64, Segment>, StorageError> {
+    let mut candidates = BTreeMap::new();
+    for name in names(fs, dir)? {
+        if let Some(number) = number_of(&name, ".tmp") {
+            found.highest = found.highest.max(number);
+            found.leftovers.push(dir.join(&name));
+        }
+        let Some(number) = number_of(&name, ".log") else { continue };
+        let path = path_of(dir, number);
+        let file = open(fs, &path)?;
+        let segment = read_header(file.as_ref(), &path, number, state.directory())?;
+        found.highest = found.highest.max(number);
+        if number > state.newest {
+            unused(file.as_ref(), &segment)?;
+            found.ready.push(segment);
+        } else if number < state.oldest {
+            found.leftovers.push(path);
+        } else {
+            candidates.insert(number, segment);
+        }
+    }
+    Ok(candidates)
+}
+
+fn open(fs: &dyn Fs, path: &Path) -> Result<Box<dyn File>, StorageError> {
+    fs.open(path, Access::Read).map_err(|e| StorageError::io("open", path, &e))
+}
+
+/// A segment above the newest one of the state was never written: the state is raised first.
+fn unused(file: &dyn File, segment: &Segment) -> Result<(), StorageError> {
+    if !begins_with_frame(file, segment)? {
+        return Ok(());
+    }
+    let flaw = "the segment has frames, but the state file was written before it was begun: the \
+                state is older than the log";
+    Err(refuse::corrupt(&segment.path, FIRST_FRAME, flaw))
+}
+
+/// Whether header and control of a first frame verify.
+fn begins_with_frame(file: &dyn File, segment: &Segment) -> Result<bool, StorageError> {
+    let failed = |e| StorageError::io("read", &segment.path, &e);
+    let mut head = vec![0; HEAD];
+    file.read_at(&mut head, FIRST_FRAME).map_err(failed)?;
+    let len = Header::decode(&head).map_or(0, |header| header.head_len());
+    if FIRST_FRAME + len > segment.capacity {
+        return Ok(false);
+    }
+    head.resize(len as usize, 0);
+    file.read_at(&mut head, FIRST_FRAME).map_err(failed)?;
+    Ok(Header::decode(&head).is_some_and(|h| h.verifies(&head, segment.salt, FIRST_FRAME)))
+}
+
+/// The two ends of the log's segments must be there; what lies between, the links tell.
+fn present(
+    dir: &Path,
+    state: &State,
+    candidates: &BTreeMap<u64, Segment>,
+) -> Result<(), StorageError> {
+    for (number, what) in [(state.oldest, "begins"), (state.newest, "ends")] {
+        if number > 0 && !candidates.contains_key(&number) {
+            let evidence = format!("the state file says that the log {what} in it");
+            return Err(refuse::missing(&path_of(dir, number), &evidence));
+        }
+    }
+    Ok(())
+}
+
+struct Scan<'a> {
+    fs: &'a dyn Fs,
+    state: &'a State,
+    candidates: &'a BTreeMap<u64, Segment>,
+    found: Found,
+    /// The segment that was read last, and its number.
+    bytes: Vec<u8>,
+    loaded: u64,
+}
+
+impl Scan<'_> {
+    /// Makes durable what a killed run may have left in memory alone, and lets the disk itself be
+    /// read where the end may be: what is recovered counts as durable from now on.
+    fn settle(&self) -> Result<(), StorageError> {
+        for segment in self.candidates.values().rev() {
+            let file = open(self.fs, &segment.path)?;
+            let settled = file.sync_data().and_then(|()| file.evict());
+            settled.map_err(|e| StorageError::io("sync", &segment.path, &e))?;
+            if begins_with_frame(file.as_ref(), segment)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a segment whole: one large read is what makes a restart fast.
+    fn load(&mut self, segment: &Segment) -> Result<(), StorageError> {
+        if self.loaded == segment.number {
+            return Ok(());
+        }
+        let failed = |e| StorageError::io("read", &segment.path, &e);
+        let file = open(self.fs, &segment.path)?;
+        let len = file.len().map_err(failed)?.min(segment.capacity);
+        if len < segment.capacity && segment.number == self.state.newest {
+            let flaw = format!("the file ends here; it was made {} bytes long", segment.capacity);
+            return Err(refuse::corrupt(&segment.path, len, &flaw));
+        }
+        self.bytes.resize(len as usize, 0);
+        let got = file.read_at(&mut self.bytes, 0).map_err(failed)?;
+        self.bytes.truncate(got);
+        self.loaded = segment.number;
+        Ok(())
+    }
+
+    fn segment(&mut self, number: u64) -> Result<(), StorageError> {
+        let segment = &self.candidates[&number];
+        self.load(segment)?;
+        let bytes = std::mem::take(&mut self.bytes);
+        let walked = self.walk(segment, &bytes);
+        self.bytes = bytes;
+        walked
+    }
+
+    /// Takes all frames of a segment in.
+    fn walk(&mut self, segment: &Segment, bytes: &[u8]) -> Result<(), StorageError> {
+        let Some(first) = self.verify(segment, bytes, FIRST_FRAME)? else {
+            return self.blank(segment, bytes);
+        };
+        let Some(link) = first.link() else {
+            let flaw = "the first frame has no link to the segment before";
+            return Err(refuse::corrupt(&segment.path, FIRST_FRAME, flaw));
+        };
+        self.check_link(segment, &link)?;
+        let segment = Arc::new(segment.clone());
+        self.found.segments.insert(segment.number, Arc::clone(&segment));
+        let (mut end, mut seq, mut crc) = (FIRST_FRAME, link.seq, link.crc);
+        while let Some(frame) = self.verify(&segment, bytes, end)? {
+            if (frame.header.seq, frame.header.previous) != (seq + 1, crc) {
+                break; // not the next one: the search for later frames judges it
+            }
+            self.take(&segment, end, &frame)?;
+            end += frame.header.frame_len();
+            (seq, crc) = (frame.header.seq, frame.header.crc);
+        }
+        self.found.tail = Some(Tail { segment, end, seq, crc });
+        Ok(())
+    }
+
+    fn verify<'b>(
+        &self,
+        segment: &Segment,
+        bytes: &'b [u8],
+        offset: u64,
+    ) -> Result<Option<Frame<'b>>, StorageError> {
+        match Frame::verify(bytes, segment.salt, offset) {
+            Ok(frame) => Ok(Some(frame)),
+            Err(Flaw::Broken) => Ok(None),
+            Err(Flaw::Unknown) => Err(refuse::version(&segment.path, offset)),
+        }
+    }
+
+    /// A segment without a first frame: begun, and stopped before the first sync returned.
+    fn blank(&mut self, segment: &Segment, bytes: &[u8]) -> Result<(), StorageError> {
+        let expected = self.found.tail.as_ref().map_or(1, |tail| tail.seq + 1);
+        no_later_frame(segment, bytes, FIRST_FRAME, expected)?;
+        self.found.blank.push(segment.clone());
+        Ok(())
+    }
+
+    /// The link of a segment's first frame must name the end that was found.
+    fn check_link(&self, segment: &Segment, link: &Link) -> Result<(), StorageError> {
+        let says = format!(
+            "segment {:016x} says that the log reached frame {} in segment {:016x} at offset {}",
+            segment.number, link.seq, link.segment, link.end
+        );
+        let Some(tail) = &self.found.tail else {
+            return self.check_begin(segment, link, &says);
+        };
+        if *link == tail.link() {
+            return Ok(());
+        }
+        if link.segment == tail.segment.number && link.seq > tail.seq {
+            return Err(refuse::damaged_frame(&tail.segment.path, tail.end, tail.seq + 1, &says));
+        }
+        self.misfit(segment, link, &says)
+    }
+
+    /// The first segment with frames must be the one where the log begins.
+    fn check_begin(&self, segment: &Segment, link: &Link, says: &str) -> Result<(), StorageError> {
+        if segment.number == self.state.oldest {
+            return Ok(());
+        }
+        match self.candidates.get(&self.state.oldest) {
+            Some(oldest) if link.segment <= oldest.number => {
+                Err(refuse::damaged_frame(&oldest.path, FIRST_FRAME, 1, says))
+            }
+            _ => self.misfit(segment, link, says),
+        }
+    }
+
+    fn misfit(&self, segment: &Segment, link: &Link, says: &str) -> Result<(), StorageError> {
+        match self.candidates.get(&link.segment) {
+            Some(named) if self.found.blank.contains(named) => {
+                Err(refuse::damaged_frame(&named.path, FIRST_FRAME, link.seq, says))
+            }
+            Some(_) => Err(refuse::corrupt(
+                &segment.path,
+                FIRST_FRAME,
+                &format!("{says}, which does not fit"),
+            )),
+            None => {
+                let dir = segment.path.parent().unwrap_or(Path::new("."));
+                Err(refuse::missing(&path_of(dir, link.segment), says))
+            }
+        }
+    }
+
+    /// Takes one frame into the picture of the log.
+    fn take(
+        &mut self,
+        segment: &Segment,
+        offset: u64,
+        frame: &Frame<'_>,
+    ) -> Result<(), StorageError> {
+        let place = (segment.number as u32, offset as u32);
+        let mut data = frame.data();
+        for op in frame.ops() {
+            match op {
+                Op::Run(run) => {
+                    if !self.found.log.extend((run.first, run.term, run.count), place.0, place.1) {
+                        let flaw = format!("entry {} does not follow the last one", run.first);
+                        return Err(refuse::corrupt(&segment.path, offset, &flaw));
+                    }
+                    data = self.found.note_memberships(&run, data);
+                }
+                Op::Truncate(keep_to) => self.found.cut(keep_to),
+                Op::Compact(last, term) => {
+                    self.found.log.compact(last, term);
+                    self.found.memberships.retain(|record| record.index > last);
+                }
+                Op::CommitHint(index) => self.found.commit_hint = index,
+                Op::Link(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The end that was found: clean or torn, or is there a proof that the log was longer?
+    fn judge_end(&mut self) -> Result<(), StorageError> {
+        let Some(tail) = self.found.tail.clone() else { return self.judge_no_end() };
+        if self.state.end.seq > tail.seq {
+            let (path, offset) = match self.candidates.get(&self.state.end.segment) {
+                Some(other) if other.number != tail.segment.number => (&other.path, FIRST_FRAME),
+                _ => (&tail.segment.path, tail.end),
+            };
+            let evidence =
+                format!("the state file says that frame {} was durable", self.state.end.seq);
+            return Err(refuse::damaged_frame(path, offset, tail.seq + 1, &evidence));
+        }
+        if self.state.is_closed() && self.state.end.seq < tail.seq {
+            let flaw = format!(
+                "the state file says that the log was closed at frame {}: the state is older than the log",
+                self.state.end.seq
+            );
+            return Err(refuse::corrupt(&tail.segment.path, tail.end, &flaw));
+        }
+        self.load(&tail.segment)?;
+        no_later_frame(&tail.segment, &self.bytes, tail.end, tail.seq + 1)
+    }
+
+    /// Not one frame: right for a directory whose first start was interrupted.
+    fn judge_no_end(&self) -> Result<(), StorageError> {
+        match self.candidates.get(&self.state.end.segment) {
+            Some(segment) => {
+                let evidence =
+                    format!("the state file says that frame {} was durable", self.state.end.seq);
+                Err(refuse::damaged_frame(&segment.path, FIRST_FRAME, 1, &evidence))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Found {
+    fn cut(&mut self, keep_to: Index) {
+        self.log.cut(keep_to);
+        self.commit_hint = self.commit_hint.min(keep_to);
+        self.memberships.retain(|record| record.index <= keep_to);
+    }
+
+    /// Keeps the entries of a run that change who takes part. Returns the data behind the run.
+    fn note_memberships<'b>(&mut self, run: &super::frame::Run<'_>, data: &'b [u8]) -> &'b [u8] {
+        let (mut rest, mut index) = (data, run.first);
+        for (len, crc) in run.entries() {
+            let (payload, tail) = rest.split_at(len as usize);
+            if payload.starts_with(&kind::MEMBERSHIP.to_le_bytes())
+                && index >= self.log.bounds().base
+            {
+                let payload = Bytes::copy_from_slice(payload);
+                self.memberships.push(Record { index, term: run.term, crc, payload });
+            }
+            (rest, index) = (tail, index.next());
+        }
+        rest
+    }
+}
+
+/// Frame `expected`, at `from`, does not verify; refuses the segment if it has a later one.
+fn no_later_frame(
+    segment: &Segment,
+    bytes: &[u8],
+    from: u64,
+    expected: u64,
+) -> Result<(), StorageError> {
+    match later_frame(bytes, segment.salt, from, expected) {
+        Some((offset, seq)) => {
+            let evidence = format!("frame {seq} is intact at offset {offset}");
+            Err(refuse::damaged_frame(&segment.path, from, expected, &evidence))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Place and number of a frame behind `from` that is later than `expected`.
+fn later_frame(bytes: &[u8], salt: u64, from: u64, expected: u64) -> Option<(u64, u64)> {
+    let last = bytes.len().checked_sub(HEAD)?;
+    (from as usize..=last).step_by(8).find_map(|at| {
+        let seq = u64_at(bytes, at + 8);
+        if seq <= expected || seq - expected > AHEAD {
+            return None;
+        }
+        verify_head(bytes, salt, at as u64).map(|_| (at as u64, seq))
+    })
+}
