@@ -108,7 +108,8 @@ impl Content {
                 terms.push((record.index, record.term));
             }
         }
-        let changes = |r: &&Record| r.payload.starts_with(&kind::MEMBERSHIP.to_le_bytes());
+        let changes = |r: &&Record| r.kind() == kind::MEMBERSHIP;
+        let application = self.records.iter().rev().find(|record| record.kind() >= 0);
         Recovered {
             first: self.bounds.first,
             prev_term: self.bounds.prev_term(),
@@ -116,6 +117,7 @@ impl Content {
             terms,
             commit_hint: self.hint,
             memberships: self.records.iter().filter(changes).cloned().collect(),
+            last_application: application.map_or(Index::ZERO, |record| record.index),
         }
     }
 

@@ -35,6 +35,20 @@ pub struct Record {
     pub payload: Bytes,
 }
 
+impl Record {
+    /// The entry type, with which every payload begins; `i32::MIN` for what is none.
+    #[must_use]
+    pub fn kind(&self) -> i32 {
+        kind_of(&self.payload)
+    }
+}
+
+/// The entry type of an encoded payload.
+#[must_use]
+pub fn kind_of(payload: &[u8]) -> i32 {
+    payload.first_chunk().map_or(i32::MIN, |bytes| i32::from_le_bytes(*bytes))
+}
+
 /// What a store found when it was opened.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Recovered {

@@ -12,7 +12,7 @@ use super::state_file::State;
 use crate::consensus::command::kind;
 use crate::consensus::types::Index;
 use crate::storage::fs::{Access, File, Fs};
-use crate::storage::{Record, Recovered, StorageError};
+use crate::storage::{Record, Recovered, StorageError, kind_of};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::io;
@@ -50,6 +50,7 @@ pub(super) struct Found {
     pub tail: Option<Tail>,
     pub commit_hint: Index,
     pub memberships: Vec<Record>,
+    pub last_application: Index,
     /// Segments that were begun and hold no frame.
     pub blank: Vec<Segment>,
     /// Segments that were prepared and never begun.
@@ -71,6 +72,7 @@ impl Found {
             terms: self.log.terms(),
             commit_hint: self.commit_hint.min(bounds.last),
             memberships: self.memberships.clone(),
+            last_application: self.last_application,
         }
     }
 }
@@ -392,17 +394,20 @@ impl Found {
     fn cut(&mut self, keep_to: Index) {
         self.log.cut(keep_to);
         self.commit_hint = self.commit_hint.min(keep_to);
+        self.last_application = self.last_application.min(keep_to);
         self.memberships.retain(|record| record.index <= keep_to);
     }
 
-    /// Keeps the entries of a run that change who takes part. Returns the data behind the run.
+    /// Keeps the entries of a run that change who takes part, and notes the last one of the host's. Returns the data behind the run.
     fn note_memberships<'b>(&mut self, run: &super::frame::Run<'_>, data: &'b [u8]) -> &'b [u8] {
         let (mut rest, mut index) = (data, run.first);
         for (len, crc) in run.entries() {
             let (payload, tail) = rest.split_at(len as usize);
-            if payload.starts_with(&kind::MEMBERSHIP.to_le_bytes())
-                && index >= self.log.bounds().base
-            {
+            let kind_here = kind_of(payload);
+            if kind_here >= 0 {
+                self.last_application = index;
+            }
+            if kind_here == kind::MEMBERSHIP && index >= self.log.bounds().base {
                 let payload = Bytes::copy_from_slice(payload);
                 self.memberships.push(Record { index, term: run.term, crc, payload });
             }
