@@ -4,6 +4,9 @@
 //! protocol copes. A transport carries frames whole and unaltered, and hands up frames only from the
 //! node that the frame names, as far as it can tell.
 
+pub mod memory;
+#[cfg(feature = "runtime")]
+pub mod tcp;
 pub mod wire;
 
 use crate::consensus::types::{ClusterId, Incarnation, NodeId};
