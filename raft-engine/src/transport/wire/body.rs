@@ -259,7 +259,7 @@ fn put_commands(control: &mut Control, data: &mut Vec<Bytes>, commands: &[Comman
 
 fn commands(tlvs: &Tlvs, data: &mut Bytes) -> Result<Vec<Command>, WireError> {
     let list = field(tlvs, COMMANDS).map_or(&[][..], |bytes| bytes);
-    if list.len() % 8 != 0 {
+    if !list.len().is_multiple_of(8) {
         return refuse("a list of proposals is malformed");
     }
     let mut fields = Fields::new(list);
