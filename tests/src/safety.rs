@@ -1,0 +1,281 @@
+//! What must hold for the cluster as a whole, judged by what the disks hold and not by what the cores
+//! say of themselves. A broken rule comes back as a sentence.
+//!
+//! * At most one leader in a term of a lineage (election safety), and it has every committed entry
+//!   (leader completeness).
+//! * Entries of a lineage with equal index and term are equal (log matching).
+//! * An entry is committed by a leader of its own term, when a majority of each half of the leader's
+//!   configuration acknowledged it from its disk; it is never cut, and nodes never differ in it.
+//! * A vote, an acknowledgement or a request for a vote leaves only when the disk holds what it says;
+//!   nobody votes twice in a term, nobody votes while it abstains.
+
+use crate::disk::{self, Disk};
+use quorate_engine::consensus::command::{Entry, Payload};
+use quorate_engine::consensus::membership::{Member, Membership};
+use quorate_engine::consensus::message::{
+    AppendEntriesResponse, AppendVerdict, Body, Message, RequestVote, RequestVoteResponse,
+};
+use quorate_engine::consensus::ready::{HardState, Write};
+use quorate_engine::consensus::types::{ClusterId, EntryId, Index, NodeId, Term};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Slot;
+
+/// A rule that holds, or a sentence about how it was broken.
+pub type Check = Result<(), String>;
+
+/// A leader of a term, and the terms of its log from index 1 on.
+#[derive(Debug)]
+struct Reign {
+    place: u64,
+    terms: Vec<Term>,
+}
+
+/// What was ever true of the cluster.
+#[derive(Debug, Default)]
+pub struct Safety {
+    /// By place, lineage and term: the durable vote.
+    votes: BTreeMap<(u64, ClusterId, Term), NodeId>,
+    /// By place and lineage: the highest durable term.
+    terms: BTreeMap<(u64, ClusterId), Term>,
+    reigns: BTreeMap<(ClusterId, Term), Reign>,
+    entries: BTreeMap<(ClusterId, Index, Term), Entry>,
+    /// By lineage, from index 1 on.
+    committed: BTreeMap<ClusterId, Vec<EntryId>>,
+    /// The highest index that a node acknowledged to the leader of a term.
+    acked: BTreeMap<(ClusterId, Term, NodeId), Index>,
+}
+
+impl Safety {
+    /// Entries that are committed before the story begins.
+    pub fn assume(&mut self, lineage: ClusterId, entries: &[Entry]) -> Check {
+        for entry in entries {
+            self.note_entry(lineage, entry)?;
+            let known = self.committed.entry(lineage).or_default();
+            match known.get(entry.index.0 as usize - 1) {
+                None => known.push(entry.id()),
+                Some(id) => {
+                    holds(*id == entry.id(), || format!("{id} and {} are committed", entry.id()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The hard state of a place became durable.
+    pub fn durable(&mut self, place: u64, state: &HardState) -> Check {
+        let HardState { lineage, term, voted_for, .. } = *state;
+        let newest = self.terms.entry((place, lineage)).or_default();
+        holds(term >= *newest, || format!("{place} forgot term {newest}: it is at {term}"))?;
+        *newest = term;
+        if voted_for.is_zero() {
+            let voted = self.votes.contains_key(&(place, lineage, term));
+            return holds(!voted, || format!("{place} forgot its vote in term {term}"));
+        }
+        let vote = *self.votes.entry((place, lineage, term)).or_insert(voted_for);
+        holds(vote == voted_for, || {
+            format!("{place} votes for {vote} and for {voted_for} in term {term}")
+        })
+    }
+
+    /// A node asks its disk for this; `log` is what it asked for before.
+    pub fn asks(&mut self, place: u64, lineage: ClusterId, log: &[Entry], write: &Write) -> Check {
+        let keep = write.keep_to.unwrap_or(disk::last(log).index);
+        for entry in log.iter().skip(keep.0 as usize) {
+            let kept = self.committed_at(lineage, entry.index) != Some(entry.id());
+            holds(kept, || format!("{place} cuts {}, which is committed", entry.id()))?;
+        }
+        let mut next = keep.next();
+        for entry in &write.append {
+            holds(entry.index == next, || format!("{place} leaves a gap before {}", entry.id()))?;
+            next = next.next();
+            self.note_entry(lineage, entry)?;
+        }
+        Ok(())
+    }
+
+    /// A node leads, with this log.
+    pub fn leads(&mut self, place: u64, lineage: ClusterId, term: Term, log: &[Entry]) -> Check {
+        let reign = match self.reigns.entry((lineage, term)) {
+            Slot::Occupied(slot) => slot.into_mut(),
+            Slot::Vacant(slot) => {
+                for (at, id) in self.committed.get(&lineage).into_iter().flatten().enumerate() {
+                    let has = log.get(at).is_some_and(|entry| entry.id() == *id);
+                    holds(has, || format!("{place} leads t{term} without {id}"))?;
+                }
+                slot.insert(Reign { place, terms: Vec::new() })
+            }
+        };
+        let known = reign.terms.len();
+        reign.terms.extend(log.iter().skip(known).map(|entry| entry.term));
+        let first = reign.place;
+        holds(first == place, || format!("{first} and {place} both lead in term {term}"))
+    }
+
+    /// A node says that everything in `(before, to]` is committed. `leads`: it leads that term.
+    pub fn commits(
+        &mut self,
+        place: u64,
+        disk: &Disk,
+        log: &[Entry],
+        (before, to): (Index, Index),
+        leads: Option<Term>,
+    ) -> Check {
+        let lineage = disk.state.lineage;
+        for index in before.0 + 1..=to.0 {
+            let id = disk::entry(log, Index(index)).map_or(EntryId::ZERO, Entry::id);
+            match (self.committed_at(lineage, Index(index)), leads) {
+                (Some(known), _) => holds(known == id, || {
+                    format!("{place} commits {id} where {known} is committed")
+                })?,
+                (None, None) => {
+                    return Err(format!("{place} commits {id}, which no leader committed"));
+                }
+                (None, Some(term)) => {
+                    let new = disk::entry(log, to).map_or(Term::ZERO, |e| e.term);
+                    holds(new == term, || {
+                        format!("{place} commits {id} by counting {to}@{new} in term {term}")
+                    })?;
+                    self.check_quorum(place, disk, log, Index(index), term)?;
+                    self.committed.entry(lineage).or_default().push(id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The highest committed index of a lineage.
+    #[must_use]
+    pub fn committed_to(&self, lineage: ClusterId) -> Index {
+        Index(self.committed.get(&lineage).map_or(0, |all| all.len() as u64))
+    }
+
+    /// Entries that a node takes for committed when it starts, or hands to its state machine.
+    pub fn knows(&self, place: u64, lineage: ClusterId, entries: &[Entry]) -> Check {
+        entries.iter().try_for_each(|entry| {
+            let known = self.committed_at(lineage, entry.index);
+            holds(known == Some(entry.id()), || {
+                format!("{place} takes {} for committed, but it is not", entry.id())
+            })
+        })
+    }
+
+    /// A message leaves a place whose disk is in this state.
+    pub fn leaves(&mut self, place: u64, disk: &Disk, m: &Message) -> Check {
+        if m.cluster != disk.state.lineage {
+            return Err(format!("{place} speaks for a lineage that is not durable"));
+        }
+        match &m.body {
+            Body::AppendEntries(_) => self.check_vote(place, m, m.from),
+            Body::RequestVote(req) => self.check_request(place, disk, m, req),
+            Body::RequestVoteResponse(r) => self.check_grant(place, disk, m, r),
+            Body::AppendEntriesResponse(r) => self.check_ack(place, disk, m, r),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_vote(&self, place: u64, m: &Message, vote: NodeId) -> Check {
+        let durable = self.votes.get(&(place, m.cluster, m.term));
+        holds(durable == Some(&vote), || {
+            format!("{place} speaks as if it had voted for {vote} in t{}", m.term)
+        })
+    }
+
+    fn check_request(&self, place: u64, disk: &Disk, m: &Message, req: &RequestVote) -> Check {
+        if req.pre {
+            return Ok(());
+        }
+        self.check_vote(place, m, m.from)?;
+        let has = req.last == EntryId::ZERO
+            || disk::entry(&disk.log, req.last.index).is_some_and(|e| e.id() == req.last);
+        holds(has, || format!("{place} campaigns with {}, which is not on its disk", req.last))
+    }
+
+    fn check_grant(&self, place: u64, disk: &Disk, m: &Message, r: &RequestVoteResponse) -> Check {
+        if r.pre {
+            return Ok(());
+        }
+        holds(disk.state.term >= m.term, || format!("{place} answers in a term not on disk"))?;
+        if r.granted {
+            holds(!disk.state.abstaining, || format!("{place} votes while it abstains"))?;
+            self.check_vote(place, m, m.to)?;
+        }
+        Ok(())
+    }
+
+    fn check_ack(
+        &mut self,
+        place: u64,
+        disk: &Disk,
+        m: &Message,
+        r: &AppendEntriesResponse,
+    ) -> Check {
+        holds(disk.state.term >= m.term, || format!("{place} answers in a term not on disk"))?;
+        if r.verdict == AppendVerdict::StaleTerm || r.matched.is_zero() {
+            return Ok(());
+        }
+        let held = disk::entry(&disk.log, r.matched).map(|e| e.term);
+        // A leader that is not known is one that a script made up.
+        let led = self
+            .reigns
+            .get(&(m.cluster, m.term))
+            .map_or(held, |reign| reign.terms.get(r.matched.0 as usize - 1).copied());
+        holds(held.is_some() && held == led, || {
+            format!("{place} acknowledges {} to t{}, which it does not hold", r.matched, m.term)
+        })?;
+        let acked = self.acked.entry((m.cluster, m.term, m.from)).or_default();
+        *acked = (*acked).max(r.matched);
+        Ok(())
+    }
+
+    /// Whether a majority of each half acknowledged an entry to this leader.
+    fn check_quorum(
+        &self,
+        place: u64,
+        disk: &Disk,
+        log: &[Entry],
+        index: Index,
+        term: Term,
+    ) -> Check {
+        let HardState { lineage, node, .. } = disk.state;
+        let membership = in_force(log, lineage, node);
+        let holds_it = |member: &&Member| {
+            if member.id == node {
+                disk::entry(&disk.log, index).map(Entry::id)
+                    == disk::entry(log, index).map(Entry::id)
+            } else {
+                self.acked.get(&(lineage, term, member.id)).is_some_and(|acked| *acked >= index)
+            }
+        };
+        for half in [&membership.voters, &membership.outgoing] {
+            let count = half.iter().filter(holds_it).count();
+            holds(half.is_empty() || count > half.len() / 2, || {
+                format!("{place} commits {index} in t{term} with {count} of {}", half.len())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn committed_at(&self, lineage: ClusterId, index: Index) -> Option<EntryId> {
+        self.committed.get(&lineage)?.get(index.0.checked_sub(1)? as usize).copied()
+    }
+
+    fn note_entry(&mut self, lineage: ClusterId, entry: &Entry) -> Check {
+        let key = (lineage, entry.index, entry.term);
+        let known = self.entries.entry(key).or_insert_with(|| entry.clone());
+        holds(known == entry, || format!("there are two entries {}", entry.id()))
+    }
+}
+
+/// The newest configuration of a log; of a node in no cluster itself.
+#[must_use]
+pub fn in_force(log: &[Entry], lineage: ClusterId, node: NodeId) -> Membership {
+    let newest = log.iter().rev().find_map(|entry| match &entry.payload {
+        Payload::Membership(m) if m.cluster == lineage => Some((**m).clone()),
+        Payload::Membership(_) | Payload::Noop | Payload::Command(_) => None,
+    });
+    newest.unwrap_or_else(|| Membership::standalone(lineage, node))
+}
+
+fn holds(condition: bool, sentence: impl FnOnce() -> String) -> Check {
+    if condition { Ok(()) } else { Err(sentence()) }
+}
