@@ -5,7 +5,7 @@ use crate::callers::Callers;
 use crate::disk::{self, Disk, Kept};
 use crate::network::{Envelope, Network};
 use crate::node::{Node, Switching};
-use crate::safety::{Check, Safety};
+use crate::safety::{self, Check, Safety};
 use crate::{scene, show};
 use quorate_engine::change::NewEntry;
 use quorate_engine::consensus::command::Command;
@@ -100,12 +100,10 @@ impl Cluster {
         }
     }
 
-    /// Something happens at a node, and more will in the same batch. Whether it is up.
+    /// Something happens at a node, and more will in the same batch. Whether it hears it.
     pub fn feed(&mut self, place: u64, event: Event) -> bool {
         let now = self.now;
-        let Some(core) = self.nodes.get_mut(&place).and_then(|node| node.core.as_mut()) else {
-            return false;
-        };
+        let Some(core) = self.nodes.get_mut(&place).and_then(Node::running) else { return false };
         core.step(now, event);
         let checked = core.check();
         self.note(place, checked);
@@ -277,7 +275,7 @@ impl Cluster {
         self.last_request += 1;
         let lineage = self.nodes.get(&place).map_or(ClusterId::ZERO, Node::lineage);
         let (id, index) = (self.last_request, self.safety.committed_to(lineage));
-        if self.nodes.get(&place).is_some_and(|node| node.core.is_some()) {
+        if self.nodes.get_mut(&place).and_then(Node::running).is_some() {
             self.callers.read(place, id, index);
             self.step(place, Event::ReadRequested(id));
         }
@@ -288,7 +286,7 @@ impl Cluster {
     pub fn change(&mut self, place: u64, change: Change) {
         self.last_request += 1;
         let id = self.last_request;
-        if self.nodes.get(&place).is_some_and(|node| node.core.is_some()) {
+        if self.nodes.get_mut(&place).and_then(Node::running).is_some() {
             self.callers.change(place, id, show::change(&change));
             self.step(place, Event::ChangeRequested(id, change));
         }
@@ -348,9 +346,7 @@ impl Cluster {
 
     /// Obeys one `Ready`.
     fn carry_out(&mut self, place: u64) {
-        let Some(core) = self.nodes.get_mut(&place).and_then(|node| node.core.as_mut()) else {
-            return;
-        };
+        let Some(core) = self.nodes.get_mut(&place).and_then(Node::running) else { return };
         let mut ready = core.ready();
         let checked = core.check();
         self.note(place, checked);
@@ -366,6 +362,7 @@ impl Cluster {
         let Some(node) = self.nodes.get_mut(&place) else { return Ok(()) };
         node.deadline = ready.deadline;
         let lineage = node.lineage();
+        let old = safety::in_force(&node.log, lineage, node.id());
         if let Some(write) = ready.write.take() {
             if self.show_writes && !self.quiet {
                 self.trace.push(format!("{place} {}", show::write(&write)));
@@ -382,7 +379,7 @@ impl Cluster {
         let news = (node.commit, status.commit);
         let known = self.safety.committed_to(lineage);
         node.commit = status.commit;
-        self.safety.commits(place, &node.disk, &node.log, news, leads)?;
+        self.safety.commits(place, node, news, leads, &old)?;
         for index in known.0 + 1..=self.safety.committed_to(lineage).0 {
             let entry = disk::entry(&node.log, Index(index)).ok_or("an entry is missing")?;
             self.callers.committed(entry)?;

@@ -2,7 +2,6 @@
 //! what a driver is, without threads, and it can be stopped between any two of its steps.
 
 use crate::disk::{self, Disk, Kept};
-use crate::safety::Check;
 use quorate_engine::consensus::command::{Entry, Payload};
 use quorate_engine::consensus::event::FetchId;
 use quorate_engine::consensus::raft::Raft;
@@ -97,6 +96,11 @@ impl Node {
         self.disk.state.lineage
     }
 
+    /// Its core, unless it is down, or over because the lineage changes.
+    pub fn running(&mut self) -> Option<&mut Raft> {
+        self.core.as_mut().filter(|_| self.switching.is_none())
+    }
+
     /// Begins another run: finishes a cut that a crash interrupted, and counts the run.
     pub fn begin_run(&mut self, random: u64) {
         let run = self.disk.state.incarnation.counter() + 1;
@@ -134,7 +138,7 @@ impl Node {
     ///
     /// # Errors
     /// It is out of turn.
-    pub fn ask(&mut self, write: Write) -> Check {
+    pub fn ask(&mut self, write: Write) -> Result<(), String> {
         self.last_seq += 1;
         if write.seq != self.last_seq {
             return Err(format!("write {} follows {}", write.seq, self.last_seq - 1));
@@ -207,7 +211,7 @@ impl Node {
     ///
     /// # Errors
     /// A change that was applied would be lost.
-    pub fn rewind(&mut self) -> Check {
+    pub fn rewind(&mut self) -> Result<(), String> {
         let end = disk::last(&self.disk.log).index;
         self.machine.applied = self.machine.applied.min(end);
         match self.machine.commands.last() {
@@ -218,7 +222,7 @@ impl Node {
         }
     }
 
-    fn cut(&mut self, keep: Index) -> Check {
+    fn cut(&mut self, keep: Index) -> Result<(), String> {
         self.disk.cut(keep);
         self.rewind()
     }

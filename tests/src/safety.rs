@@ -10,6 +10,7 @@
 //!   nobody votes twice in a term, nobody votes while it abstains.
 
 use crate::disk::{self, Disk};
+use crate::node::Node;
 use quorate_engine::consensus::command::{Entry, Payload};
 use quorate_engine::consensus::membership::{Member, Membership};
 use quorate_engine::consensus::message::{
@@ -111,16 +112,17 @@ impl Safety {
         holds(first == place, || format!("{first} and {place} both lead in term {term}"))
     }
 
-    /// A node says that everything in `(before, to]` is committed. `leads`: it leads that term.
+    /// A node says that everything in `(before, to]` is committed. `leads`: it leads that term. `old`:
+    /// the configuration that was in force when the batch began.
     pub fn commits(
         &mut self,
         place: u64,
-        disk: &Disk,
-        log: &[Entry],
+        node: &Node,
         (before, to): (Index, Index),
         leads: Option<Term>,
+        old: &Membership,
     ) -> Check {
-        let lineage = disk.state.lineage;
+        let (disk, log, lineage) = (&node.disk, &node.log, node.lineage());
         for index in before.0 + 1..=to.0 {
             let id = disk::entry(log, Index(index)).map_or(EntryId::ZERO, Entry::id);
             match (self.committed_at(lineage, Index(index)), leads) {
@@ -135,7 +137,9 @@ impl Safety {
                     holds(new == term, || {
                         format!("{place} commits {id} by counting {to}@{new} in term {term}")
                     })?;
-                    self.check_quorum(place, disk, log, Index(index), term)?;
+                    let new = in_force(log, lineage, node.id());
+                    let by = |m| self.check_quorum(place, node, Index(index), term, m);
+                    by(old).or_else(|_| by(&new))?;
                     self.committed.entry(lineage).or_default().push(id);
                 }
             }
@@ -165,7 +169,7 @@ impl Safety {
             return Err(format!("{place} speaks for a lineage that is not durable"));
         }
         match &m.body {
-            Body::AppendEntries(_) => self.check_vote(place, m, m.from),
+            Body::AppendEntries(_) => self.check_vote(place, disk, m, m.from),
             Body::RequestVote(req) => self.check_request(place, disk, m, req),
             Body::RequestVoteResponse(r) => self.check_grant(place, disk, m, r),
             Body::AppendEntriesResponse(r) => self.check_ack(place, disk, m, r),
@@ -173,31 +177,41 @@ impl Safety {
         }
     }
 
-    fn check_vote(&self, place: u64, m: &Message, vote: NodeId) -> Check {
-        let durable = self.votes.get(&(place, m.cluster, m.term));
-        holds(durable == Some(&vote), || {
+    /// The vote is on disk, or a later term is: then no other vote in that term can follow.
+    fn check_vote(&mut self, place: u64, disk: &Disk, m: &Message, vote: NodeId) -> Check {
+        let key = (place, m.cluster, m.term);
+        if disk.state.term > m.term {
+            self.votes.entry(key).or_insert(vote);
+        }
+        holds(self.votes.get(&key) == Some(&vote), || {
             format!("{place} speaks as if it had voted for {vote} in t{}", m.term)
         })
     }
 
-    fn check_request(&self, place: u64, disk: &Disk, m: &Message, req: &RequestVote) -> Check {
+    fn check_request(&mut self, place: u64, disk: &Disk, m: &Message, req: &RequestVote) -> Check {
         if req.pre {
             return Ok(());
         }
-        self.check_vote(place, m, m.from)?;
+        self.check_vote(place, disk, m, m.from)?;
         let has = req.last == EntryId::ZERO
             || disk::entry(&disk.log, req.last.index).is_some_and(|e| e.id() == req.last);
         holds(has, || format!("{place} campaigns with {}, which is not on its disk", req.last))
     }
 
-    fn check_grant(&self, place: u64, disk: &Disk, m: &Message, r: &RequestVoteResponse) -> Check {
+    fn check_grant(
+        &mut self,
+        place: u64,
+        disk: &Disk,
+        m: &Message,
+        r: &RequestVoteResponse,
+    ) -> Check {
         if r.pre {
             return Ok(());
         }
         holds(disk.state.term >= m.term, || format!("{place} answers in a term not on disk"))?;
         if r.granted {
             holds(!disk.state.abstaining, || format!("{place} votes while it abstains"))?;
-            self.check_vote(place, m, m.to)?;
+            self.check_vote(place, disk, m, m.to)?;
         }
         Ok(())
     }
@@ -231,19 +245,18 @@ impl Safety {
     fn check_quorum(
         &self,
         place: u64,
-        disk: &Disk,
-        log: &[Entry],
+        node: &Node,
         index: Index,
         term: Term,
+        membership: &Membership,
     ) -> Check {
-        let HardState { lineage, node, .. } = disk.state;
-        let membership = in_force(log, lineage, node);
+        let wanted = disk::entry(&node.log, index).map(Entry::id);
         let holds_it = |member: &&Member| {
-            if member.id == node {
-                disk::entry(&disk.log, index).map(Entry::id)
-                    == disk::entry(log, index).map(Entry::id)
+            if member.id == node.id() {
+                disk::entry(&node.disk.log, index).map(Entry::id) == wanted
             } else {
-                self.acked.get(&(lineage, term, member.id)).is_some_and(|acked| *acked >= index)
+                let acked = self.acked.get(&(node.lineage(), term, member.id));
+                acked.is_some_and(|acked| *acked >= index)
             }
         };
         for half in [&membership.voters, &membership.outgoing] {
