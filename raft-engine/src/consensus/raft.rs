@@ -17,7 +17,8 @@ use super::message::{
     Accepted, AppendEntriesResponse, AppendVerdict, Body, Change, Message, Superseded,
 };
 use super::ready::{HardState, Notice, Ready, RoleName};
-use super::requests::Requests;
+use super::refusal::{Reason, Refusal};
+use super::requests::{self, Requests};
 use super::role::Role;
 use super::state::{State, Transition};
 use super::types::{ClusterId, EntryId, Incarnation, Index, NodeId, Term, Time};
@@ -179,7 +180,7 @@ impl Raft {
             self.st.log.shrink(window);
         }
         if self.st.out.ready.switch.is_some() {
-            self.requests.leave(&mut self.st);
+            self.leave_nobody_waiting();
         }
         debug_assert_eq!(self.check(), Ok(()), "{self}");
         let st = &mut self.st;
@@ -225,6 +226,15 @@ impl Raft {
     #[must_use]
     pub fn hard_state(&self) -> &HardState {
         &self.st.hard
+    }
+
+    /// This core ends: callers that wait for its cluster are told so.
+    fn leave_nobody_waiting(&mut self) {
+        let why = requests::left();
+        if let Role::Leader(leader) = &mut self.role {
+            std::mem::take(&mut leader.reads).give_up(&mut self.st, &why);
+        }
+        self.requests.leave(&mut self.st, &why);
     }
 
     fn peer_indices(&self) -> Option<BTreeMap<NodeId, Index>> {
@@ -418,7 +428,8 @@ impl Raft {
             Transition::Lead => (Role::Leader(Box::new(Leader::take_office(st))), Transition::Stay),
         };
         if let Role::Leader(leader) = std::mem::replace(&mut self.role, role) {
-            leader.reads.give_up(&mut self.st);
+            let why = Refusal::new(Reason::NoLeader, "this node does not lead any more");
+            leader.reads.give_up(&mut self.st, &why);
             leader.reconfigure.give_up(&mut self.st);
         }
         next

@@ -219,17 +219,15 @@ impl Requests {
     }
 
     /// This node leaves its cluster: its own removal is done, nothing else will be.
-    pub fn leave(&mut self, st: &mut State) {
-        let text = "this node was removed from its cluster while the call was under way";
-        let left = || Refusal::new(Reason::LeftCluster, text);
+    pub fn leave(&mut self, st: &mut State, why: &Refusal) {
         let me = st.id();
         for (id, waiting) in std::mem::take(&mut self.changes) {
             let own = matches!(waiting.change, Change::Remove(node) if node == me);
-            st.out.ready.changes.push((id, if own { Ok(()) } else { Err(left()) }));
+            st.out.ready.changes.push((id, if own { Ok(()) } else { Err(why.clone()) }));
         }
         let asked = self.asked.take().into_iter().flat_map(|asked| asked.readers);
         let readers: Vec<ReadId> = asked.chain(self.reads.drain(..)).collect();
-        st.out.ready.reads.extend(readers.into_iter().map(|id| (id, Err(left()))));
+        st.out.ready.reads.extend(readers.into_iter().map(|id| (id, Err(why.clone()))));
     }
 
     /// The batch is over: sends what is new, and again what was not answered.
@@ -334,6 +332,12 @@ impl Stream {
         };
         self.unanswered.range(self.sent..).take_while(fits).cloned().collect()
     }
+}
+
+/// Why nothing is answered any more that a node asked of a cluster which it leaves.
+pub fn left() -> Refusal {
+    let text = "this node was removed from its cluster while the call was under way";
+    Refusal::new(Reason::LeftCluster, text)
 }
 
 fn taken_out(node: NodeId) -> Refusal {

@@ -5,7 +5,7 @@ use super::super::event::ReadId;
 use super::super::message::{Body, ReadIndexResponse};
 use super::super::progress::Progress;
 use super::super::quorum;
-use super::super::refusal::{Reason, Refusal};
+use super::super::refusal::Refusal;
 use super::super::state::State;
 use super::super::types::{Index, NodeId};
 use std::collections::{BTreeMap, VecDeque};
@@ -72,14 +72,13 @@ impl Reads {
         }
     }
 
-    /// This node leads no more: callers here ask the next leader; followers ask again by themselves.
-    pub fn give_up(self, st: &mut State) {
+    /// This node leads no more: callers here are told why; followers ask again by themselves.
+    pub fn give_up(self, st: &mut State, why: &Refusal) {
         let next = self.next.into_iter().flat_map(|(_, readers)| readers);
         let rounds = self.rounds.into_iter().flat_map(|(_, _, readers)| readers);
         for reader in self.new.into_iter().chain(next).chain(rounds) {
             if let Reader::Local(id) = reader {
-                let refusal = Refusal::new(Reason::NoLeader, "this node does not lead any more");
-                st.out.ready.reads.push((id, Err(refusal)));
+                st.out.ready.reads.push((id, Err(why.clone())));
             }
         }
     }
