@@ -1,4 +1,5 @@
 //! All tests that need more than one module, in one program: it links once.
 
+mod power_cut;
 mod scripts;
 mod tidy;

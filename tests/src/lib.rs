@@ -12,4 +12,5 @@ pub mod safety;
 pub mod scene;
 pub mod script;
 pub mod show;
+pub mod simulated_fs;
 pub mod words;

@@ -433,14 +433,25 @@ fn no_later_frame(
     }
 }
 
-/// Place and number of a frame behind `from` that is later than `expected`.
+/// Place and number of a frame behind `from` that is later than `expected`. It may begin at any
+/// multiple of 8: where it should begin is known only as long as frames verify.
 fn later_frame(bytes: &[u8], salt: u64, from: u64, expected: u64) -> Option<(u64, u64)> {
-    let last = bytes.len().checked_sub(HEAD)?;
-    (from as usize..=last).step_by(8).find_map(|at| {
-        let seq = u64_at(bytes, at + 8);
-        if seq <= expected || seq - expected > AHEAD {
-            return None;
+    let mut at = from as usize;
+    while at + HEAD <= bytes.len() {
+        let number = at + 8;
+        if number.is_multiple_of(ZEROS.len()) && bytes[number..].starts_with(&ZEROS) {
+            at += ZEROS.len(); // 0 is the number of no frame
+            continue;
         }
-        verify_head(bytes, salt, at as u64).map(|_| (at as u64, seq))
-    })
+        let seq = u64_at(bytes, number);
+        let is_later = seq > expected && seq - expected <= AHEAD;
+        if is_later && verify_head(bytes, salt, at as u64).is_some() {
+            return Some((at as u64, seq));
+        }
+        at += 8;
+    }
+    None
 }
+
+/// Most of a segment's rest: skipped at the speed of memory.
+static ZEROS: [u8; 4096] = [0; 4096];
