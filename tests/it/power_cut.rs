@@ -291,17 +291,17 @@ fn told(seed: u64, fault: Fault) {
 
 #[test]
 fn a_power_cut_at_any_call_loses_nothing_acknowledged() {
-    seeds(400).into_iter().for_each(|seed| told(seed, Fault::PowerCut));
+    seeds(150).into_iter().for_each(|seed| told(seed, Fault::PowerCut));
 }
 
 #[test]
 fn a_failed_call_is_final_and_loses_nothing_acknowledged() {
-    seeds(400).into_iter().for_each(|seed| told(seed, Fault::Eio));
+    seeds(150).into_iter().for_each(|seed| told(seed, Fault::Eio));
 }
 
 #[test]
 fn want_of_space_at_any_call_loses_nothing_acknowledged() {
-    seeds(200).into_iter().for_each(|seed| told(seed, Fault::Enospc));
+    seeds(80).into_iter().for_each(|seed| told(seed, Fault::Enospc));
 }
 
 /// Every call of the first start and of a restart, one after the other.

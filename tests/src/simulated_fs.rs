@@ -243,9 +243,14 @@ impl Inode {
         self.pending.push(Change::Len(len));
     }
 
+    /// What was written since the last sync reaches the disk; what an earlier sync lost does not.
     fn sync(&mut self) {
-        self.pending.clear();
-        self.durable.clone_from(&self.seen);
+        for change in self.pending.drain(..) {
+            match change {
+                Change::Bytes(offset, bytes) => write_into(&mut self.durable, offset, &bytes),
+                Change::Len(len) => self.durable.resize(len as usize, 0),
+            }
+        }
     }
 
     /// Any sectors are kept, and a beginning of the changes of length.
@@ -268,7 +273,9 @@ impl Inode {
 
 fn write_into(content: &mut Vec<u8>, offset: u64, bytes: &[u8]) {
     let end = offset as usize + bytes.len();
-    content.resize(content.len().max(end), 0);
+    if content.len() < end {
+        content.resize(end, 0);
+    }
     content[offset as usize..end].copy_from_slice(bytes);
 }
 
@@ -393,7 +400,7 @@ impl File for SimFile {
     }
 
     fn write_at(&self, parts: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
-        let bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        let bytes = parts.iter().map(|part| &part[..]).collect::<Vec<&[u8]>>().concat();
         self.grow(offset + bytes.len() as u64)?;
         self.with(|inode, dice, called| {
             let failed = called.is_err();

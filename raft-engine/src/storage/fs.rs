@@ -10,6 +10,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::UNIX_EPOCH;
 
@@ -131,7 +132,7 @@ impl Fs for Disk {
             .truncate(create)
             .custom_flags(libc::O_CLOEXEC)
             .open(path)?;
-        Ok(Box::new(DiskFile(file)))
+        Ok(Box::new(DiskFile(file, AtomicBool::new(false))))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -168,7 +169,17 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-struct DiskFile(fs::File);
+/// A file, and whether we have locked it.
+struct DiskFile(fs::File, AtomicBool);
+
+impl Drop for DiskFile {
+    /// Closing is not enough: while a program forks, a child has the same file open for a moment.
+    fn drop(&mut self) {
+        if *self.1.get_mut() {
+            let _ = self.0.unlock(); // closing comes next in any case
+        }
+    }
+}
 
 /// The most parts that one system call takes.
 const PARTS_MAX: usize = 1024;
@@ -176,7 +187,10 @@ const PARTS_MAX: usize = 1024;
 impl File for DiskFile {
     fn lock(&self) -> io::Result<bool> {
         match self.0.try_lock() {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.1.store(true, Ordering::Relaxed);
+                Ok(true)
+            }
             Err(fs::TryLockError::WouldBlock) => Ok(false),
             Err(fs::TryLockError::Error(e)) => Err(e),
         }
