@@ -122,7 +122,7 @@ impl Safety {
         leads: Option<Term>,
         old: &Membership,
     ) -> Check {
-        let (disk, log, lineage) = (&node.disk, &node.log, node.lineage());
+        let (log, lineage) = (&node.log, node.lineage());
         for index in before.0 + 1..=to.0 {
             let id = disk::entry(log, Index(index)).map_or(EntryId::ZERO, Entry::id);
             match (self.committed_at(lineage, Index(index)), leads) {
