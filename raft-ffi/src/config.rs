@@ -1,0 +1,158 @@
+//! Settings and hooks that a service will be started with.
+
+// Chapter: Configuration
+
+use crate::bytes::text;
+use crate::guard::{fail, guard, quietly};
+use crate::handle::Table;
+use crate::hooks::{Context, Machine, quorate_state_machine};
+use crate::result::quorate_error;
+use crate::status::{QUORATE_OK, quorate_status};
+use quorate_engine::error::{Error, ErrorKind};
+use quorate_engine::settings::{Setting, Settings};
+use std::ffi::{CString, c_char};
+use std::ptr;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// Settings and hooks for one service.
+pub struct quorate_config {
+    _opaque: [u8; 0],
+}
+
+/// NULL only in a forked child. Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn quorate_config_new() -> *mut quorate_config {
+    quietly(ptr::null_mut(), || CONFIGS.insert(Config::new()))
+}
+
+/// Drops the hooks of a config that no service was started with. Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn quorate_config_free(config: *mut quorate_config) {
+    quietly((), || CONFIGS.remove(config).map(drop));
+}
+
+/// Changes one setting; hooks have functions of their own because a text can't hold them. What
+/// there is to set, with its default and meaning, is listed by quorate_config_setting and in the
+/// manual; "data_dir" and "listen" are what most programs set. Durations are written 150ms, 10s,
+/// 2m; sizes 4096, 64KiB, 1MiB; switches on, off.
+/// Errors: NOT_FOUND (the message has the nearest key), INVALID. Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_config_set(
+    config: *mut quorate_config,
+    key: *const c_char,
+    value: *const c_char,
+    err: *mut *mut quorate_error,
+) -> quorate_status {
+    guard(err, || {
+        let config = CONFIGS.get(config)?;
+        // SAFETY: by the contract of the header both end with NUL.
+        let (key, value) = unsafe { (text(key, "key")?, text(value, "value")?) };
+        config.change(|parts| parts.settings.set(key, value))?;
+        Ok(QUORATE_OK)
+    })
+}
+
+/// A setting that this library knows. Static.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct quorate_setting {
+    pub key: *const c_char,
+    pub default_value: *const c_char,
+    /// "duration", "bytes", "count", "switch", "text", or the choices as "wal|memory".
+    pub unit: *const c_char,
+    pub meaning: *const c_char,
+}
+
+/// The i-th setting, NULL after the last: for tools, documentation and bindings. Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn quorate_config_setting(i: usize) -> *const quorate_setting {
+    quietly(ptr::null(), || Ok(settings().get(i).map_or(ptr::null(), |row| &raw const row.c)))
+}
+
+/// Required. Copies the table; a second one replaces the first. Errors: INVALID (no commit, bad
+/// struct_size), UNSUPPORTED (a callback of a later version). Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_config_state_machine(
+    config: *mut quorate_config,
+    machine: *const quorate_state_machine,
+    err: *mut *mut quorate_error,
+) -> quorate_status {
+    // Before anything can fail, so that ctx is dropped whatever happens.
+    // SAFETY: by the contract of the header, a table as large as it says.
+    let context = unsafe { Context::of(machine) };
+    guard(err, move || {
+        // SAFETY: likewise.
+        let machine = unsafe { Machine::new(machine, context) }?;
+        let former = CONFIGS.get(config)?.change(|parts| Ok(parts.machine.replace(machine)))?;
+        drop(former); // Calls the host, so after the lock.
+        Ok(QUORATE_OK)
+    })
+}
+
+static CONFIGS: Table<Config> = Table::new(0xa1, "config");
+
+/// `None` once a service was started with it.
+struct Config {
+    parts: Mutex<Option<Parts>>,
+}
+
+/// What a service is started with.
+struct Parts {
+    settings: Settings,
+    machine: Option<Machine>,
+}
+
+impl Config {
+    fn new() -> Config {
+        Config { parts: Mutex::new(Some(Parts { settings: Settings::new(), machine: None })) }
+    }
+
+    fn change<T>(&self, f: impl FnOnce(&mut Parts) -> Result<T, Error>) -> Result<T, Error> {
+        self.lock().as_mut().map_or_else(used, f)
+    }
+
+    fn take(&self) -> Result<Parts, Error> {
+        self.lock().take().map_or_else(used, Ok)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Parts>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn used<T>() -> Result<T, Error> {
+    fail(ErrorKind::Invalid, "a service was started with this config already: make a new one")
+}
+
+/// Takes out what a service is started with; the config can then only be freed.
+pub(crate) fn take(config: *mut quorate_config) -> Result<(Settings, Machine), Error> {
+    let parts = CONFIGS.get(config)?.take()?;
+    let Some(machine) = parts.machine else {
+        let text = "the config has no state machine: call quorate_config_state_machine first";
+        return fail(ErrorKind::Invalid, text);
+    };
+    Ok((parts.settings, machine))
+}
+
+/// A setting with the text that it points to.
+struct Row {
+    c: quorate_setting,
+    _texts: [CString; 4],
+}
+
+// SAFETY: a row points into itself, is never changed and lives as long as the process.
+unsafe impl Send for Row {}
+// SAFETY: likewise.
+unsafe impl Sync for Row {}
+
+fn settings() -> &'static [Row] {
+    static ROWS: OnceLock<Vec<Row>> = OnceLock::new();
+    ROWS.get_or_init(|| Settings::all().iter().map(row).collect())
+}
+
+fn row(setting: &Setting) -> Row {
+    let texts = [setting.key, setting.default_value, setting.unit, setting.meaning]
+        .map(|text| CString::new(text).unwrap_or_default());
+    let [key, default_value, unit, meaning] = texts.each_ref().map(|text| text.as_ptr());
+    Row { c: quorate_setting { key, default_value, unit, meaning }, _texts: texts }
+}

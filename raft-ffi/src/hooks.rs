@@ -1,0 +1,373 @@
+//! The host's state machine: a table of functions becomes the engine's port.
+//!
+//! Invariant: from the moment a table arrives its ctx is in a `Context`, which is dropped exactly
+//! once, after every other use; no path around that exists, also where the table is refused.
+
+// Chapter: State machine
+
+use crate::bytes::{array, quorate_bytes, sized};
+use crate::entry::{Batch, quorate_entry};
+use crate::guard::{callback, fail, guard};
+use crate::handle::Table;
+use crate::result::{quorate_error, take_error};
+use crate::status::{QUORATE_OK, quorate_status};
+use bytes::Bytes;
+use quorate_engine::consensus::types::{ClusterId, Index, Term};
+use quorate_engine::error::{Error, ErrorKind};
+use quorate_engine::state_machine::{Applied, Committed, StateMachine};
+use std::ffi::c_void;
+use std::mem::{offset_of, size_of, swap};
+use std::ptr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A row of output slots that a callback fills: the replies of commit. Valid until the callback
+/// returns; after that it is refused.
+pub struct quorate_output {
+    _opaque: [u8; 0],
+}
+
+/// Where snapshot_save writes and restore reads. Since: 0.2
+pub struct quorate_snapshot_writer {
+    _opaque: [u8; 0],
+}
+pub struct quorate_snapshot_reader {
+    _opaque: [u8; 0],
+}
+
+/// What the host's state holds durably: the last applied entry and the cluster it came from. Term
+/// and cluster may be 0: then they are not checked.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct quorate_applied {
+    pub struct_size: u32,
+    pub reserved: u32,
+    pub index: u64,
+    pub term: u64,
+    pub cluster_id: u64,
+}
+
+/// The host's state. Only commit is required.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct quorate_state_machine {
+    pub struct_size: u32,
+    pub reserved: u32,
+    pub ctx: *mut c_void,
+    /// See OWNERSHIP. May be NULL.
+    pub drop: Option<unsafe extern "C" fn(ctx: *mut c_void)>,
+    /// Called first, with `out` all 0 but its size: a state that starts empty leaves it so. What
+    /// comes after out->index is committed again. A state that is ahead of the log, or of another
+    /// history, is refused (STATE_MACHINE).
+    pub open: Option<
+        unsafe extern "C" fn(
+            ctx: *mut c_void,
+            out: *mut quorate_applied,
+            err: *mut *mut quorate_error,
+        ) -> quorate_status,
+    >,
+    /// Applies `n` >= 1 entries of type >= 0, in order of index. Each comes exactly once per run;
+    /// the indexes have gaps where the library's own entries stand. `replies` has `n` slots; a
+    /// reply goes to the caller who proposed the entry on this node. A negative status stops the
+    /// service for good. Refusing a command is a matter of its reply, the same on every node.
+    pub commit: Option<
+        unsafe extern "C" fn(
+            ctx: *mut c_void,
+            entries: *const quorate_entry,
+            n: usize,
+            replies: *mut quorate_output,
+            err: *mut *mut quorate_error,
+        ) -> quorate_status,
+    >,
+    /// This callback and those after it must be NULL in this version, else UNSUPPORTED.
+    /// Takes hold of the present state, quickly; no commit runs meanwhile. Since: 0.2
+    pub snapshot_begin: Option<
+        unsafe extern "C" fn(
+            ctx: *mut c_void,
+            out_snapshot: *mut *mut c_void,
+            err: *mut *mut quorate_error,
+        ) -> quorate_status,
+    >,
+    /// Writes that state, beside commits. Since: 0.2
+    pub snapshot_save: Option<
+        unsafe extern "C" fn(
+            ctx: *mut c_void,
+            snapshot: *mut c_void,
+            writer: *mut quorate_snapshot_writer,
+            err: *mut *mut quorate_error,
+        ) -> quorate_status,
+    >,
+    /// Lets go of it; after every begin that succeeded, also when save failed. Since: 0.2
+    pub snapshot_end: Option<unsafe extern "C" fn(ctx: *mut c_void, snapshot: *mut c_void)>,
+    /// Replaces the whole state by the snapshot, which stands for all entries up to `index`; no
+    /// commit runs meanwhile. A state that `open` reports on keeps that index with it. Since: 0.2
+    pub restore: Option<
+        unsafe extern "C" fn(
+            ctx: *mut c_void,
+            index: u64,
+            reader: *mut quorate_snapshot_reader,
+            err: *mut *mut quorate_error,
+        ) -> quorate_status,
+    >,
+    /// Answers a read after its barrier; `reply` has one slot. Since: 0.3
+    pub query: Option<
+        unsafe extern "C" fn(
+            ctx: *mut c_void,
+            request: *const c_void,
+            len: usize,
+            reply: *mut quorate_output,
+            err: *mut *mut quorate_error,
+        ) -> quorate_status,
+    >,
+    /// A hash of the state, equal on all nodes at one index. Since: 0.3
+    pub state_hash: Option<
+        unsafe extern "C" fn(
+            ctx: *mut c_void,
+            out_hash: *mut u64,
+            err: *mut *mut quorate_error,
+        ) -> quorate_status,
+    >,
+}
+
+// Verbatim: #define QUORATE_STATE_MACHINE_INIT \
+// Verbatim:     {(uint32_t)sizeof(quorate_state_machine), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+// Verbatim:      NULL, NULL}
+
+/// Copies `n` items into the slots from `first` on; Go gives a whole batch in one call, C one at a
+/// time. An unset slot is absent: no reply. An item whose data is NULL leaves its slot unset.
+/// Non-blocking. Errors: INVALID (there are fewer slots), CLOSED (not in a callback). Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_output_set(
+    out: *mut quorate_output,
+    first: usize,
+    items: *const quorate_bytes,
+    n: usize,
+) -> quorate_status {
+    guard(ptr::null_mut(), || {
+        let output = OUTPUTS.get(out)?;
+        // SAFETY: by the contract of the header, `n` readable items.
+        let replies = unsafe { copies(array(items, n, "items")?) }?;
+        output.set(first, replies)
+    })
+}
+
+impl quorate_state_machine {
+    fn has_later_callbacks(&self) -> bool {
+        self.snapshot_begin.is_some()
+            || self.snapshot_save.is_some()
+            || self.snapshot_end.is_some()
+            || self.restore.is_some()
+            || self.query.is_some()
+            || self.state_hash.is_some()
+    }
+}
+
+/// The host's own pointer; dropping this tells the host that it is not used any more.
+pub(crate) struct Context {
+    ctx: *mut c_void,
+    drop: Option<unsafe extern "C" fn(ctx: *mut c_void)>,
+}
+
+impl Context {
+    /// Takes over what a table of any size holds, if it is large enough to say how to drop it.
+    ///
+    /// # Safety
+    /// `table` is NULL or readable for as many bytes as its first field says.
+    pub(crate) unsafe fn of(table: *const quorate_state_machine) -> Option<Context> {
+        const NEEDED: usize = offset_of!(quorate_state_machine, open);
+        if table.is_null() || !table.is_aligned() {
+            return None;
+        }
+        // SAFETY: the size comes first; what it covers is readable.
+        unsafe {
+            let size = (&raw const (*table).struct_size).read() as usize;
+            let whole = size >= NEEDED;
+            whole.then(|| Context {
+                ctx: (&raw const (*table).ctx).read(),
+                drop: (&raw const (*table).drop).read(),
+            })
+        }
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        let Some(drop) = self.drop else { return };
+        // SAFETY: the host gave this function for this pointer; it is called once, here.
+        callback(|| unsafe { drop(self.ctx) });
+    }
+}
+
+/// The host's state machine as the engine sees it.
+pub(crate) struct Machine {
+    table: quorate_state_machine,
+    slots: Slots,
+    batch: Batch,
+    /// The last field, so dropped after all others.
+    _context: Context,
+}
+
+// SAFETY: the header says that a hook is called from the library's threads; the engine calls it from
+// one at a time.
+unsafe impl Send for Machine {}
+
+impl Machine {
+    /// Takes over a table, with its context.
+    ///
+    /// # Safety
+    /// `table` is NULL or readable for as many bytes as its first field says; its functions may be
+    /// called as the header says.
+    pub(crate) unsafe fn new(
+        table: *const quorate_state_machine,
+        context: Option<Context>,
+    ) -> Result<Machine, Error> {
+        // SAFETY: by the contract of this function; a table of zeroes is a table.
+        let table = unsafe { sized(table, size_of::<quorate_state_machine>(), "machine") }?;
+        let context = context.filter(|_| table.reserved == 0);
+        let Some(_context) = context else {
+            return fail(
+                ErrorKind::Invalid,
+                "machine.reserved is not 0: start with its _INIT macro",
+            );
+        };
+        check(&table)?;
+        Ok(Machine { table, slots: Slots::new()?, batch: Batch::default(), _context })
+    }
+}
+
+fn check(table: &quorate_state_machine) -> Result<(), Error> {
+    if table.commit.is_none() {
+        return fail(ErrorKind::Invalid, "machine.commit is NULL: it is the one that is required");
+    }
+    if table.has_later_callbacks() {
+        let text = "the machine has a callback for snapshots, queries or hashes, which this version \
+                    does not know: leave it NULL";
+        return fail(ErrorKind::Unsupported, text);
+    }
+    Ok(())
+}
+
+impl StateMachine for Machine {
+    fn open(&mut self) -> Result<Applied, String> {
+        let Some(open) = self.table.open else { return Ok(Applied::default()) };
+        let struct_size = size_of::<quorate_applied>() as u32;
+        let mut out =
+            quorate_applied { struct_size, reserved: 0, index: 0, term: 0, cluster_id: 0 };
+        // SAFETY: the host gave this function for this ctx; `out` and `err` live until it returns.
+        called(|err| unsafe { open(self.table.ctx, &mut out, err) })?;
+        Ok(Applied {
+            index: Index(out.index),
+            term: Term(out.term),
+            cluster: ClusterId(out.cluster_id),
+        })
+    }
+
+    fn commit(
+        &mut self,
+        entries: &[Committed],
+        replies: &mut Vec<Option<Bytes>>,
+    ) -> Result<(), String> {
+        let Some(commit) = self.table.commit else { return Ok(()) };
+        let batch = self.batch.fill(entries);
+        self.slots.output.open(batch.len(), replies);
+        let output = self.slots.handle;
+        // SAFETY: the host gave this function for this ctx; the batch borrows from `entries`.
+        let status = called(|err| unsafe {
+            commit(self.table.ctx, batch.as_ptr(), batch.len(), output, err)
+        });
+        self.slots.output.close(replies);
+        status
+    }
+}
+
+/// Calls a function of the host, and makes its failure a text.
+fn called(call: impl FnOnce(*mut *mut quorate_error) -> quorate_status) -> Result<(), String> {
+    let mut err = ptr::null_mut();
+    let status = callback(|| call(&mut err));
+    // SAFETY: `err` is what the callback left.
+    let text = (status < 0 || !err.is_null()).then(|| unsafe { take_error(err, status) });
+    match text {
+        Some(text) if status < 0 => Err(text),
+        _ => Ok(()),
+    }
+}
+
+static OUTPUTS: Table<Output> = Table::new(0xa5, "row of output slots of a callback that runs");
+
+/// Slots that a callback fills; `None` while no callback runs.
+#[derive(Default)]
+struct Output {
+    slots: Mutex<Option<Vec<Option<Bytes>>>>,
+}
+
+impl Output {
+    /// Gives `n` empty slots to the callback that is about to run, in the memory of `replies`.
+    fn open(&self, n: usize, replies: &mut Vec<Option<Bytes>>) {
+        let mut slots = Vec::new();
+        swap(&mut slots, replies);
+        slots.clear();
+        slots.resize(n, None);
+        *self.lock() = Some(slots);
+    }
+
+    /// Takes back the slots.
+    fn close(&self, replies: &mut Vec<Option<Bytes>>) {
+        *replies = self.lock().take().unwrap_or_default();
+    }
+
+    fn set(&self, first: usize, items: Vec<Option<Bytes>>) -> Result<quorate_status, Error> {
+        let mut slots = self.lock();
+        let Some(slots) = slots.as_mut() else {
+            return fail(ErrorKind::Closed, "the callback that these slots were for has returned");
+        };
+        let behind = slots.get_mut(first..).and_then(|slots| slots.get_mut(..items.len()));
+        let Some(behind) = behind else {
+            return fail(ErrorKind::Invalid, format!("there are {} slots", slots.len()));
+        };
+        for (slot, item) in behind.iter_mut().zip(items).filter(|(_, item)| item.is_some()) {
+            *slot = item;
+        }
+        Ok(QUORATE_OK)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Option<Bytes>>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The slots of one machine and the handle that its callbacks are given.
+struct Slots {
+    handle: *mut quorate_output,
+    output: Arc<Output>,
+}
+
+impl Slots {
+    fn new() -> Result<Slots, Error> {
+        let handle = OUTPUTS.insert(Output::default())?;
+        Ok(Slots { handle, output: OUTPUTS.get(handle)? })
+    }
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        // It is in the table since `new`, and only this takes it out.
+        let _gone = OUTPUTS.remove(self.handle);
+    }
+}
+
+/// Copies of items, all in one allocation.
+///
+/// # Safety
+/// What the items point to is readable.
+unsafe fn copies(items: &[quorate_bytes]) -> Result<Vec<Option<Bytes>>, Error> {
+    // SAFETY: by the contract of this function.
+    let borrowed = items.iter().map(|item| unsafe { item.borrow("an item") });
+    let borrowed: Vec<&[u8]> = borrowed.collect::<Result<_, _>>()?;
+    let arena = Bytes::from(borrowed.concat());
+    let mut at = 0;
+    let cut = |(item, bytes): (&quorate_bytes, &&[u8])| {
+        let range = at..at + bytes.len();
+        at = range.end;
+        (!item.data.is_null()).then(|| arena.slice(range))
+    };
+    Ok(items.iter().zip(&borrowed).map(cut).collect())
+}
