@@ -729,8 +729,8 @@ uint64_t quorate_tracker_wait(quorate_tracker *tracker, uint64_t change);
 uint64_t quorate_tracker_timed_wait(quorate_tracker *tracker, uint64_t change, int64_t timeout_ms);
 
 /// Waits without a thread: one completion (OP_TRACKER) with status OK, TIMEOUT or CLOSED. For event
-/// loops, and for Go, where a blocked call costs a thread. Non-blocking. Errors: INVALID. Since:
-/// 0.1
+/// loops, and for Go, where a blocked call costs a thread. Non-blocking. Errors: INVALID.
+/// Since: 0.1
 quorate_status quorate_tracker_notify(quorate_tracker *tracker, uint64_t change, int64_t timeout_ms,
                                       quorate_queue *queue, uint64_t token, quorate_error **err);
 
