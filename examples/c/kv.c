@@ -1,5 +1,4 @@
 /* A replicated key-value store.
- *
  *     kv DIR HOST:PORT first      begins a cluster of one
  *     kv DIR HOST:PORT            waits until another node adds it
  *
