@@ -125,6 +125,17 @@ public:
     static Request read_barrier(uint64_t token, Timeout t = forever) {
         return Request(QUORATE_OP_READ_BARRIER, token, Entry(""), t);
     }
+    static Request initialize_cluster(uint64_t token, std::string_view address, Timeout t = forever) {
+        return Request(QUORATE_OP_INITIALIZE_CLUSTER, token, Entry(address), t);
+    }
+    static Request add_node(uint64_t token, std::string_view address, Timeout t = forever) {
+        return Request(QUORATE_OP_ADD_NODE, token, Entry(address), t);
+    }
+    static Request remove_node(uint64_t token, uint64_t node_id, Timeout t = forever) {
+        Request r(QUORATE_OP_REMOVE_NODE, token, Entry(""), t);
+        r.r_.entry.index = node_id;
+        return r;
+    }
     Request &token(uint64_t token) {
         r_.token = token;
         return *this;
@@ -132,6 +143,7 @@ public:
     quorate_request capi() const {  // valid while this request is
         quorate_request r = r_;
         r.entry = entry_.capi();
+        r.entry.index = r_.entry.index;
         return r;
     }
 
@@ -288,10 +300,9 @@ public:
         detail::Owned<quorate_node_list> raw(quorate_service_node_config(capi()));
         NodeList list;
         if (!raw) return list;
-        for (size_t i = 0; i < raw->current_len; i++)
-            list.current.push_back({raw->current[i].node_id, raw->current[i].address});
-        for (size_t i = 0; i < raw->next_len; i++)
-            list.next.push_back({raw->next[i].node_id, raw->next[i].address});
+        list.current = nodes(raw->current, raw->current_len);
+        list.next = nodes(raw->next, raw->next_len);
+        list.learners = nodes(raw->learners, raw->learners_len);
         return list;
     }
     ProtocolStatus raft_status() const {
@@ -313,6 +324,11 @@ public:
 
 private:
     explicit Service(quorate_service *s) : s_(s) {}
+    static std::vector<Node> nodes(const quorate_node *first, size_t n) {
+        std::vector<Node> all;
+        for (size_t i = 0; i < n; i++) all.push_back({first[i].node_id, first[i].address});
+        return all;
+    }
     detail::Owned<quorate_service> s_;
 };
 

@@ -15,7 +15,7 @@ class Output {
 public:
     explicit Output(quorate_output *o) : o_(o) {}
     Result<void> set(size_t slot, std::string_view value) {  // copies; a slot never set is absent
-        quorate_bytes b = detail::bytes(value);
+        quorate_bytes b = {value.data() ? value.data() : "", value.size()};  // NULL would be absent
         if (auto s = quorate_output_set(o_, slot, &b, 1); s < 0) return detail::failure(s, nullptr);
         return {};
     }

@@ -117,12 +117,13 @@ inline std::string to_string(const Node &n) {
     return "Node{" + format_node_id(n.node_id) + ": " + n.address + "}";
 }
 
-// A configuration; `next` is empty except during joint consensus.
+// A configuration; `next` is empty except during joint consensus. Learners are sent the log and do not
+// vote, such as a node that catches up.
 struct NodeList {
-    std::vector<Node> current, next;
+    std::vector<Node> current, next, learners;
 
     const Node *get_node(uint64_t id) const {
-        for (auto *side : {&current, &next})
+        for (auto *side : {&current, &next, &learners})
             for (auto &n : *side)
                 if (n.node_id == id) return &n;
         return nullptr;
@@ -137,8 +138,7 @@ struct NodeList {
 inline std::string to_string(const NodeList &list) {
     std::string s = "NodeList{Current:";
     for (auto &n : list.current) s += (&n == list.current.data() ? "" : ", ") + n.address;
-    s += ", Next:";
-    for (auto &n : list.next) s += (&n == list.next.data() ? "" : ", ") + n.address;
+    for (auto &n : list.next) s += (&n == list.next.data() ? ", Next:" : ", ") + n.address;
     return s + "}";
 }
 
