@@ -3,7 +3,7 @@
 //     kv DIR HOST:PORT first      starts a cluster of one
 //     kv DIR HOST:PORT            starts a node that waits until another one adds it
 //
-// Then, line by line on standard input:
+// Then, line by line on standard input, each answered by one line:
 //     add HOST:PORT | remove ID | set KEY VALUE | get KEY | status
 #include "quorate.hpp"
 
@@ -44,36 +44,38 @@ private:
     std::map<std::string, std::string> rows_;
 };
 
-static void report(const quorate::Error &error) {
+static std::string text(const quorate::Error &error) {
     bool unknown = error.outcome() == quorate::Outcome::Unknown;
-    std::cerr << error.message() << (unknown ? " (it may be done)\n" : "\n");
+    return "error: " + error.message() + (unknown ? " (it may be done)" : "");
 }
 
-static void status(const quorate::Service &service) {
+static std::string status(const quorate::Service &service) {
     auto info = service.info();
-    std::cout << to_string(info.state) << " " << quorate::format_node_id(info.my_id) << ", leader "
-              << quorate::format_node_id(info.leader_id) << ", term " << info.current_term << ", applied "
-              << info.last_applied << ", " << to_string(service.node_config()) << std::endl;
+    return to_string(info.state) + " id=" + quorate::format_node_id(info.my_id) +
+           " leader=" + quorate::format_node_id(info.leader_id) +
+           " applied=" + std::to_string(info.last_applied);
 }
 
-static void run(quorate::Service &service, Kv &kv, const std::string &verb, const std::string &rest) {
+static std::string run(quorate::Service &service, Kv &kv, const std::string &line) {
+    auto [verb, rest] = split(line);
     if (verb == "add") {
-        if (auto done = service.add_node(rest, 60s); !done) report(done.error());
-    } else if (verb == "remove") {
-        if (auto done = service.remove_node(quorate::parse_node_id(rest), 60s); !done) report(done.error());
-    } else if (verb == "set") {
-        auto reply = service.propose_wait(rest, 5s);
-        if (!reply) return report(reply.error());
-        std::cout << reply->data << std::endl;
-    } else if (verb == "get") {
-        auto safe = service.read_barrier(5s);
-        if (!safe) return report(safe.error());
-        std::cout << kv.get(rest) << std::endl;
-    } else if (verb == "status") {
-        status(service);
-    } else {
-        std::cerr << "add HOST:PORT | remove ID | set KEY VALUE | get KEY | status\n";
+        auto done = service.add_node(rest, 60s);
+        return done ? "ok" : text(done.error());
     }
+    if (verb == "remove") {
+        auto done = service.remove_node(quorate::parse_node_id(rest), 60s);
+        return done ? "ok" : text(done.error());
+    }
+    if (verb == "set") {
+        auto reply = service.propose_wait(rest, 5s);
+        return reply ? reply->data : text(reply.error());
+    }
+    if (verb == "get") {
+        auto safe = service.read_barrier(5s);
+        return safe ? kv.get(rest) : text(safe.error());
+    }
+    if (verb == "status") return status(service);
+    return "add HOST:PORT | remove ID | set KEY VALUE | get KEY | status";
 }
 
 int main(int argc, char **argv) {
@@ -82,12 +84,10 @@ int main(int argc, char **argv) {
     quorate::Config config;
     config.set("data_dir", argv[1]).set("listen", argv[2]).state_machine(kv);
     auto service = quorate::Service::start(std::move(config));
-    if (!service) return report(service.error()), 1;
+    if (!service) return std::cerr << "kv: " << service.error().message() << "\n", 1;
     auto info = service->info();  // its address is where the listener is, also for port 0
     if (argc > 3 && info.state == quorate::State::Standalone)
-        if (auto done = service->initialize_cluster(info.address, 5s); !done) return report(done.error()), 1;
-    for (std::string line; std::getline(std::cin, line);) {
-        auto [verb, rest] = split(line);
-        run(*service, *kv, verb, rest);
-    }
+        if (auto done = service->initialize_cluster(info.address, 5s); !done)
+            return std::cerr << "kv: " << done.error().message() << "\n", 1;
+    for (std::string line; std::getline(std::cin, line);) std::cout << run(*service, *kv, line) << std::endl;
 }

@@ -87,6 +87,8 @@ public:
         return Failure(Error(c_->status, std::string(data()), std::move(leader)));
     }
 
+    operator const quorate_completion &() const { return *c_; }
+
 private:
     const quorate_completion *c_;
 };
@@ -266,6 +268,9 @@ public:
     Result<size_t> submit(Queue &q, const Request &request) {
         quorate_request raw = request.capi();
         return submit(q, &raw, 1);
+    }
+    Result<size_t> submit(Queue &q, const std::vector<quorate_request> &requests) {
+        return submit(q, requests.data(), requests.size());
     }
     Result<size_t> submit(Queue &q, const quorate_request *requests, size_t n) {
         quorate_error *e = nullptr;

@@ -28,7 +28,7 @@ try() {
     printf 'set color dark green\nget color\nstatus\n' | "$2" "$data" 127.0.0.1:0 first >"$work/out" 2>&1 ||
         fail "$1: $(cat "$work/out")"
     sed -n 1p "$work/out" | grep -qx 'ok' && sed -n 2p "$work/out" | grep -qx 'dark green' &&
-        sed -n 3p "$work/out" | grep -q '^Leader .*NodeList{Current:127.0.0.1:' ||
+        sed -n 3p "$work/out" | grep -Eq '^Leader id=([0-9a-z]+) leader=[0-9a-z]+ applied=[0-9]+$' ||
         fail "$1 answered: $(cat "$work/out")"
     printf 'get color\n' | "$2" "$data" 127.0.0.1:0 first | grep -qx 'dark green' || fail "$1: lost after a restart"
     ok "$1"
