@@ -46,6 +46,8 @@ fill() {
 }
 
 install -d "$include/quorate" "$lib/pkgconfig" "$package"
+install -d "$destdir$prefix/share/doc/quorate"
+install -m 644 "$root/LICENSE" "$root/LICENSE-MIT" "$root/LICENSE-APACHE" "$destdir$prefix/share/doc/quorate"
 install -m 644 "$headers/quorate.h" "$cpp/include/quorate.hpp" "$include"
 install -m 644 "$cpp"/include/quorate/*.hpp "$include/quorate"
 install -m 644 "$libraries/libquorate.a" "$lib"
