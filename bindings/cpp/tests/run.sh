@@ -1,5 +1,6 @@
 #!/bin/sh
-# The tests of the C++ binding, twice: plain, and under AddressSanitizer and UndefinedBehaviorSanitizer.
+# The tests of the C++ binding, twice: plain as C++17, 20 and 23, and as C++17 under AddressSanitizer and
+# UndefinedBehaviorSanitizer.
 # Wants the library: cargo build --release -p quorate-ffi.
 #
 # usage: run.sh [plain|sanitized]
@@ -13,9 +14,11 @@ jobs=$(getconf _NPROCESSORS_ONLN)
 }
 failed=0
 for kind in ${1:-plain sanitized}; do
-    sanitize=OFF
-    [ "$kind" = plain ] || sanitize=ON
-    cmake -S bindings/cpp -B "build/cpp-$kind" -DQUORATE_SANITIZE=$sanitize >/dev/null
+    if [ "$kind" = plain ]; then
+        cmake -S bindings/cpp -B build/cpp-plain >/dev/null
+    else
+        cmake -S bindings/cpp -B build/cpp-sanitized -DQUORATE_SANITIZE=ON -DQUORATE_STANDARDS=17 >/dev/null
+    fi
     cmake --build "build/cpp-$kind" -j "$jobs" >/dev/null
     # What ctest counts are programs; each of them prints how many tests it ran.
     (cd "build/cpp-$kind" && ctest -V) >"build/cpp-$kind/log" 2>&1 || failed=1
