@@ -1,0 +1,43 @@
+/* What Go can't say itself: calls whose arguments would hold Go pointers inside others, and the hooks as
+ * C functions. */
+#ifndef QUORATE_GO_BRIDGE_H
+#define QUORATE_GO_BRIDGE_H
+
+#include "quorate.h"
+
+/* A quorate_request without pointers; `index` is what RemoveNode names the node in. */
+typedef struct quorate_go_request {
+    uint64_t token;
+    int64_t timeout_ms;
+    int64_t timestamp_ns;
+    uint64_t index;
+    size_t len;
+    int32_t op;
+    int32_t mode;
+    int32_t type;
+    uint32_t tags_len;
+} quorate_go_request;
+
+typedef struct quorate_go_done {
+    quorate_status status;
+    quorate_error *error;
+} quorate_go_done;
+
+/* Submits one request. The tags stand one behind the other, `tag_lens` has the length of each. From a
+   hook nothing is submitted, because whoever submits from Go goes on to wait. */
+quorate_go_done quorate_go_submit(quorate_service *service, quorate_queue *queue,
+                                  const quorate_go_request *request, const uint8_t *data,
+                                  const uint8_t *tags, const uint32_t *tag_lens);
+
+/* Whether this thread runs a hook. */
+int quorate_go_in_hook(void);
+
+/* Gives the config a state machine whose ctx is a cgo.Handle; `opens` when it has the method Open. */
+quorate_status quorate_go_state_machine(quorate_config *config, uintptr_t handle, int opens,
+                                        quorate_error **err);
+
+/* Sets `n` replies, which stand one behind the other; a length below 0 means none. */
+quorate_status quorate_go_replies(quorate_output *replies, const uint8_t *bytes,
+                                  const int64_t *lens, size_t n);
+
+#endif

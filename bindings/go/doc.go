@@ -1,0 +1,35 @@
+// Package quorate is an embeddable Raft library: it hands a state machine the same changes, in the same
+// order, on every node of a cluster, and keeps them through crashes and network faults.
+//
+// A program gives [StartRaft] a [StateMachine] and gets a [Service], which starts Standalone and takes
+// proposals alone. [Service.InitializeCluster] makes it a cluster of one, [Service.AddNode] adds others,
+// which may be written in any language of quorate.
+//
+// # Waiting
+//
+// A goroutine that waits here blocks no thread: one goroutine for each service drains a completion queue
+// and wakes the others. When a context ends, the wait ends and the change goes on: its outcome is
+// unknown. Everything may be used from many goroutines at once. A Service must be closed; only then its
+// threads, files and memory go.
+//
+// # Errors
+//
+// What fails returns an [*Error]. [OutcomeOf] says whether the change is definitely not done, may be
+// done, or was never begun because the service had failed; errors.Is compares with one [Status], such as
+// [ErrBusy].
+//
+// # Hooks
+//
+// The methods of a StateMachine run on one thread of the engine, a batch of changes at a time. What they
+// are given is a copy and theirs to keep. An error or a panic in one stops the service for good. Whatever
+// waits for the engine is refused inside a hook, because it would wait for itself: it returns
+// [ErrInCallback].
+//
+// # Building
+//
+// The package links the static library lib/<os>_<arch>/libquorate.a, which the recipe golib of the
+// repository puts there. With the tag quorate_dynamic it links the shared library that pkg-config knows,
+// which a program needs that links a second library written in Rust.
+//
+// The meaning of each function is that of its namesake in quorate.h.
+package quorate

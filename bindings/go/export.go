@@ -1,0 +1,51 @@
+package quorate
+
+// The hooks as C sees them: one crossing for a batch. Nothing here may panic into C.
+
+// #include <stdlib.h>
+// #include "bridge.h"
+import "C"
+
+import (
+	"runtime/cgo"
+	"unsafe"
+)
+
+//export quorateGoOpen
+func quorateGoOpen(handle C.uintptr_t, out *C.quorate_applied, failure **C.quorate_error) C.quorate_status {
+	applied, err := machineOf(handle).open()
+	if err != nil {
+		return failed(err, failure)
+	}
+	out.index, out.term = C.uint64_t(applied.Index), C.uint64_t(applied.Term)
+	out.cluster_id = C.uint64_t(applied.ClusterID)
+	return C.QUORATE_OK
+}
+
+//export quorateGoCommit
+func quorateGoCommit(handle C.uintptr_t, rows *C.quorate_entry, n C.size_t, replies *C.quorate_output,
+	failure **C.quorate_error) C.quorate_status {
+	m := machineOf(handle)
+	entries := goEntries(unsafe.Slice(rows, n))
+	if err := m.commit(entries); err != nil {
+		return failed(err, failure)
+	}
+	return m.reply(entries, replies)
+}
+
+//export quorateGoDrop
+func quorateGoDrop(handle C.uintptr_t) {
+	cgo.Handle(handle).Delete()
+}
+
+func machineOf(handle C.uintptr_t) *machine {
+	return cgo.Handle(handle).Value().(*machine)
+}
+
+// failed hands the text of an error to C.
+func failed(err error, failure **C.quorate_error) C.quorate_status {
+	text := cString(err.Error())
+	defer C.free(unsafe.Pointer(text))
+	*failure = C.quorate_error_new(text)
+	return C.QUORATE_ERR_STATE_MACHINE_FAILED
+}
