@@ -1,0 +1,123 @@
+package quorate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestANumberWithoutANameIsShown(t *testing.T) {
+	for text, value := range map[string]fmt.Stringer{
+		"Follower": Follower, "Failed": Failed, "State(7)": State(7), "State(-1)": State(-1),
+		"Stable": Stable, "MembershipChangeMode(3)": MembershipChangeMode(3),
+		"JoinAsCandidate": JoinAsCandidate, "LoopCommand(99)": LoopCommand(99),
+		"not done": OutcomeNotDone, "Outcome(4)": Outcome(4),
+	} {
+		if value.String() != text {
+			t.Errorf("%q is shown as %q", text, value)
+		}
+	}
+}
+
+func TestIDsAreBase36(t *testing.T) {
+	for text, id := range map[string]NodeID{"0": 0, "z": 35, "10": 36, "3w5e11264sgsf": math.MaxUint64} {
+		if id.String() != text || ParseNodeID(text) != id {
+			t.Errorf("%q: shown as %q, read as %d", text, id, ParseNodeID(text))
+		}
+	}
+	for _, text := range []string{"", "-1", "+1", " 1", "1.0", "1_0", "3w5e11264sgsg", "zzzzzzzzzzzzzz", "ä"} {
+		if id := ParseNodeID(text); id != 0 {
+			t.Errorf("%q is read as %d", text, id)
+		}
+	}
+}
+
+func TestANodeListHasEachNodeOnce(t *testing.T) {
+	list := &NodeList{
+		Current:  []Node{{1, "a:1"}, {2, "b:2"}},
+		Next:     []Node{{2, "b:2"}, {36, "c:3"}},
+		learners: []Node{{4, "d:4"}},
+	}
+	if unique := list.GetUniqueNodes(); !slices.Equal(unique, []Node{{1, "a:1"}, {2, "b:2"}, {36, "c:3"}}) {
+		t.Errorf("unique: %v", unique)
+	}
+	if text := list.String(); text != "NodeList{Current:a:1, b:2, Next:b:2, c:3}" {
+		t.Error(text)
+	}
+	if text := (&NodeList{}).String(); text != "NodeList{Current:}" {
+		t.Error(text)
+	}
+	if text := list.GetNode(36).String(); text != "Node{10: c:3}" {
+		t.Error(text)
+	}
+	if list.GetNode(4) == nil || list.GetNode(5) != nil {
+		t.Error("a learner is found, a stranger is not")
+	}
+	list.GetNode(1).Address = "changed"
+	if list.Current[0].Address != "a:1" {
+		t.Error("GetNode gives the node itself and not a copy")
+	}
+}
+
+func TestAnErrorIsItsStatusAndItsCause(t *testing.T) {
+	err := error(&Error{Status: ErrNotLeader, Message: "ask the leader", Leader: &Node{NodeID: 1}, Cause: context.Canceled})
+	err = fmt.Errorf("setting a: %w", err)
+	var details *Error
+	if !errors.As(err, &details) || details.Leader.NodeID != 1 || details.Error() != "quorate: ask the leader" {
+		t.Errorf("details: %+v", details)
+	}
+	if !errors.Is(err, ErrNotLeader) || errors.Is(err, ErrBusy) || !errors.Is(err, context.Canceled) {
+		t.Error("it is neither its status nor its cause")
+	}
+	if text := (&Error{Status: ErrBusy}).Error(); text != "quorate: busy" {
+		t.Errorf("without a message: %q", text)
+	}
+	if text := Status(-999).Error(); !strings.Contains(text, "unknown status") {
+		t.Errorf("an unknown status: %q", text)
+	}
+}
+
+func TestTheOutcomeIsInTheThousands(t *testing.T) {
+	for err, outcome := range map[error]Outcome{
+		nil: OutcomeDone, errors.New("other"): OutcomeUnknown, context.Canceled: OutcomeUnknown,
+		ErrInvalid: OutcomeNotDone, Status(-999): OutcomeNotDone, ErrTimeout: OutcomeUnknown,
+		Status(-1999): OutcomeUnknown, ErrStorageFailed: OutcomeFatal, Status(-2999): OutcomeFatal,
+		&Error{Status: ErrLost}: OutcomeNotDone, &Error{Status: ErrInterrupted}: OutcomeUnknown,
+		&Error{Status: ErrTimeout, unsent: true}: OutcomeNotDone,
+	} {
+		if got := OutcomeOf(err); got != outcome {
+			t.Errorf("%v: %v and not %v", err, got, outcome)
+		}
+		if wrapped := fmt.Errorf("wrapped: %w", err); err != nil && OutcomeOf(wrapped) != outcome {
+			t.Errorf("%v: %v and not %v", wrapped, OutcomeOf(wrapped), outcome)
+		}
+	}
+}
+
+func TestATimestampFitsOrIsRefused(t *testing.T) {
+	for _, fits := range []time.Time{{}, time.Unix(0, 1), time.Unix(0, math.MaxInt64), time.Unix(0, math.MinInt64)} {
+		ns, ok := nanoseconds(fits)
+		if !ok || !fits.IsZero() && !time.Unix(0, ns).Equal(fits) {
+			t.Errorf("%v: %d %v", fits, ns, ok)
+		}
+	}
+	for _, year := range []int{1, 1600, 2300, 9999} {
+		when := time.Date(year, 2, 1, 0, 0, 0, 0, time.UTC)
+		if _, err := (&Entry{Timestamp: when}).change(); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%v: %v", when, err)
+		}
+	}
+}
+
+func TestMillisecondsAreRoundedUp(t *testing.T) {
+	for d, ms := range map[time.Duration]int64{-1: 0, 0: 0, 1: 1, time.Millisecond: 1, time.Millisecond + 1: 2} {
+		if got := int64(milliseconds(d)); got != ms {
+			t.Errorf("%v: %d", d, got)
+		}
+	}
+}
