@@ -1,6 +1,8 @@
 //! What a caller is told when a call fails: a code, a sentence, and with `NotLeader` the leader.
 
 use crate::consensus::membership::Member;
+use crate::consensus::refusal::{Reason, Refusal};
+use crate::storage::{StorageError, StorageErrorKind};
 use std::fmt;
 
 /// What a failed call did.
@@ -158,6 +160,69 @@ impl Error {
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
         Error { kind, message: message.into(), leader: None }
+    }
+
+    /// What every call in a forked child gets.
+    #[must_use]
+    pub fn forked() -> Error {
+        let text = "this process was forked from one that used the library, and has none of its \
+                    threads: use it in the parent, or start a new program (fork and exec)";
+        Error::new(ErrorKind::Forked, text)
+    }
+
+    /// What a blocking call in a callback gets.
+    #[must_use]
+    pub fn in_callback() -> Error {
+        let text = "a blocking call from inside a callback would wait for its own thread: submit \
+                    it to a queue, or call from another thread";
+        Error::new(ErrorKind::InCallback, text)
+    }
+
+    /// What callers under way get when the service is closed or fails.
+    #[must_use]
+    pub fn interrupted(why: &str) -> Error {
+        let text = format!("{why} while the call was under way: it may have been done or not");
+        Error::new(ErrorKind::Interrupted, text)
+    }
+
+    /// Why a store can't be opened.
+    #[must_use]
+    pub fn opening(error: StorageError) -> Error {
+        let kind = match error.kind {
+            StorageErrorKind::Io | StorageErrorKind::Full => ErrorKind::Io,
+            StorageErrorKind::Locked => ErrorKind::Locked,
+            StorageErrorKind::Corrupt
+            | StorageErrorKind::MissingSegment
+            | StorageErrorKind::StateLost => ErrorKind::Corrupt,
+            StorageErrorKind::CopiedDirectory | StorageErrorKind::ForeignFile => {
+                ErrorKind::Identity
+            }
+            StorageErrorKind::Version => ErrorKind::Version,
+            StorageErrorKind::Misuse => ErrorKind::Internal,
+        };
+        Error::new(kind, error.message)
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Error {
+        let kind = match refusal.reason {
+            Reason::NoLeader => ErrorKind::NotLeader,
+            Reason::Busy => ErrorKind::Busy,
+            Reason::DiskFull => ErrorKind::DiskFull,
+            Reason::TooLarge => ErrorKind::TooLarge,
+            Reason::Invalid => ErrorKind::Invalid,
+            Reason::NoCluster => ErrorKind::NoCluster,
+            Reason::AlreadyMember => ErrorKind::AlreadyMember,
+            Reason::OtherCluster => ErrorKind::OtherCluster,
+            Reason::HasData => ErrorKind::HasData,
+            Reason::Unreachable => ErrorKind::Unreachable,
+            Reason::ChangeInProgress => ErrorKind::ChangeInProgress,
+            Reason::NotFound => ErrorKind::NotFound,
+            Reason::LeadershipLost => ErrorKind::LeadershipLost,
+            Reason::LeftCluster => ErrorKind::LeftCluster,
+        };
+        Error::new(kind, refusal.text)
     }
 }
 

@@ -4,12 +4,26 @@
 pub mod change;
 pub mod codec;
 pub mod consensus;
+#[cfg(feature = "runtime")]
+mod driver;
 pub mod error;
+pub mod observer;
+pub mod os;
+#[cfg(feature = "runtime")]
 pub mod queue;
+#[cfg(feature = "runtime")]
+mod report;
+#[cfg(feature = "runtime")]
 pub mod service;
+#[cfg(feature = "runtime")]
 pub mod settings;
+#[cfg(feature = "runtime")]
+mod slot;
 pub mod state_machine;
 pub mod status;
 pub mod storage;
+#[cfg(feature = "runtime")]
+mod timer;
+#[cfg(feature = "runtime")]
 pub mod tracker;
 pub mod transport;

@@ -1,10 +1,18 @@
 //! Completion queues: where asynchronous results arrive, with a descriptor for event loops.
+//!
+//! What must hold: the descriptor is readable exactly while there is something to poll for, so both
+//! level- and edge-triggered loops work; it is written once per burst, not once per completion.
 
 use crate::consensus::types::{EntryId, NodeId};
 use crate::error::{Error, ErrorKind};
+use crate::os::{self, EventFd};
 use crate::service::Timeout;
+use crate::slot::lock;
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::os::fd::RawFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// What a completion completes. The numbers are those of the C interface.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,26 +48,198 @@ pub struct Completion {
 /// Where asynchronous results arrive; one may serve several services and trackers. Cloning shares
 /// it. All calls from any thread; one thread polls at a time.
 #[derive(Clone)]
-pub struct Queue {}
+pub struct Queue {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    arrived: Condvar,
+    event: EventFd,
+}
+
+#[derive(Default)]
+struct State {
+    finished: VecDeque<Completion>,
+    /// The next poll returns at once.
+    woken: bool,
+    /// The descriptor is readable.
+    raised: bool,
+    /// A poll sleeps.
+    polled: bool,
+}
+
+impl State {
+    fn has_news(&self) -> bool {
+        self.woken || !self.finished.is_empty()
+    }
+}
 
 impl Queue {
-    /// An empty queue. `Io` when no descriptor is left.
+    /// An empty queue. `Io` when no descriptor is left, `Forked` in a forked child.
     pub fn new() -> Result<Queue, Error> {
-        Err(Error::new(ErrorKind::Internal, "not built yet"))
+        if os::forked() {
+            return Err(Error::forked());
+        }
+        os::watch_forks();
+        let event = EventFd::new().map_err(|error| {
+            let text = format!(
+                "no descriptor for a completion queue: {error}; close some, or raise the limit of \
+                 open files"
+            );
+            Error::new(ErrorKind::Io, text)
+        })?;
+        let shared = Shared { state: Mutex::default(), arrived: Condvar::new(), event };
+        Ok(Queue { shared: Arc::new(shared) })
     }
 
     /// A descriptor for epoll or an event loop: readable as long as the queue is not empty, or was
     /// woken. It belongs to the queue: do not read from it or close it.
     pub fn fd(&self) -> RawFd {
-        -1
+        self.shared.event.fd()
     }
 
     /// Moves up to `cap` completions to the end of `out` and returns their number; 0 after the
-    /// timeout or a wake.
-    pub fn poll(&self, _out: &mut Vec<Completion>, _cap: usize, _timeout: Timeout) -> usize {
-        0
+    /// timeout or a wake. From a callback of the library it does not wait.
+    pub fn poll(&self, out: &mut Vec<Completion>, cap: usize, timeout: Timeout) -> usize {
+        if os::forked() {
+            return 0;
+        }
+        let mut state = lock(&self.shared.state);
+        if !state.has_news() {
+            let timeout = if os::in_callback() { Some(Duration::ZERO) } else { timeout };
+            state = self.sleep(state, timeout);
+        }
+        let count = cap.min(state.finished.len());
+        out.extend(state.finished.drain(..count));
+        state.woken = false;
+        if state.raised && state.finished.is_empty() {
+            state.raised = false;
+            self.shared.event.lower();
+        }
+        count
     }
 
     /// Makes the present poll, or the next one, return at once.
-    pub fn wake(&self) {}
+    pub fn wake(&self) {
+        let mut state = lock(&self.shared.state);
+        state.woken = true;
+        self.tell(state);
+    }
+
+    /// Adds what is finished, in order.
+    pub(crate) fn push(&self, finished: impl IntoIterator<Item = Completion>) {
+        let mut state = lock(&self.shared.state);
+        state.finished.extend(finished);
+        if state.has_news() {
+            self.tell(state);
+        }
+    }
+
+    /// Whether both are the same queue.
+    pub(crate) fn is(&self, other: &Queue) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    fn sleep<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        timeout: Timeout,
+    ) -> MutexGuard<'a, State> {
+        let arrived = &self.shared.arrived;
+        state.polled = true;
+        let idle = |state: &mut State| !state.has_news();
+        let mut state = match timeout {
+            None => arrived.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner),
+            Some(max) => {
+                let waited = arrived.wait_timeout_while(state, max, idle);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        state.polled = false;
+        state
+    }
+
+    /// The descriptor is written under the lock, so that it can't be lowered for what came after.
+    fn tell(&self, mut state: MutexGuard<'_, State>) {
+        if !state.raised {
+            state.raised = true;
+            self.shared.event.raise();
+        }
+        let polled = state.polled;
+        drop(state);
+        if polled {
+            self.shared.arrived.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn completion(token: u64) -> Completion {
+        let id = EntryId::default();
+        Completion { token, op: OpKind::Propose, id, result: Ok(None), leader: NodeId(0) }
+    }
+
+    fn readable(queue: &Queue) -> bool {
+        queue.shared.event.is_raised()
+    }
+
+    #[test]
+    fn the_descriptor_is_readable_exactly_while_there_is_news() {
+        let queue = Queue::new().expect("a descriptor is left");
+        assert!(!readable(&queue));
+        queue.push((0..3).map(completion));
+        queue.push([]);
+        assert!(readable(&queue));
+        let mut out = Vec::new();
+        assert_eq!(queue.poll(&mut out, 2, None), 2);
+        assert!(readable(&queue), "one is left");
+        assert_eq!(queue.poll(&mut out, 2, None), 1);
+        assert!(!readable(&queue));
+        assert_eq!(out.iter().map(|c| c.token).collect::<Vec<_>>(), [0, 1, 2]);
+        queue.push([]);
+        assert!(!readable(&queue), "nothing arrived");
+    }
+
+    #[test]
+    fn a_wake_ends_one_poll_and_no_more() {
+        let queue = Queue::new().expect("a descriptor is left");
+        queue.wake();
+        queue.wake();
+        assert!(readable(&queue));
+        let mut out = Vec::new();
+        assert_eq!(queue.poll(&mut out, 1, None), 0, "it would wait for ever otherwise");
+        assert!(!readable(&queue));
+        assert_eq!(queue.poll(&mut out, 1, Some(Duration::ZERO)), 0);
+    }
+
+    #[test]
+    fn a_sleeping_poll_is_woken_by_what_arrives() {
+        let queue = Queue::new().expect("a descriptor is left");
+        let poller = {
+            let queue = queue.clone();
+            std::thread::spawn(move || {
+                let mut out = Vec::new();
+                while out.len() < 1000 {
+                    queue.poll(&mut out, 64, None);
+                }
+                out.iter().map(|c| c.token).collect::<Vec<_>>()
+            })
+        };
+        (0..1000).for_each(|token| queue.push([completion(token)]));
+        assert_eq!(poller.join().expect("no panic"), (0..1000).collect::<Vec<_>>());
+        assert!(!readable(&queue));
+    }
+
+    #[test]
+    fn a_poll_in_a_callback_does_not_wait() {
+        let queue = Queue::new().expect("a descriptor is left");
+        let _callback = os::Callback::enter();
+        assert_eq!(queue.poll(&mut Vec::new(), 1, None), 0);
+        queue.push([completion(1)]);
+        assert_eq!(queue.poll(&mut Vec::new(), 1, None), 1);
+    }
 }

@@ -2,14 +2,31 @@
 //! each language only translates.
 
 use crate::change::NewEntry;
-use crate::consensus::types::{EntryId, NodeId};
+use crate::consensus::command::Command;
+use crate::consensus::message::Change;
+use crate::consensus::types::{Address, EntryId, NodeId, Origin};
+use crate::driver::caller::{Asked, Caller, ChangeAsked, Done, Outcome, Proposal, Reader};
+use crate::driver::view::count;
+use crate::driver::{self, Running, clock};
 use crate::error::{Error, ErrorKind};
-use crate::queue::Queue;
-use crate::settings::Settings;
+use crate::observer::{Observer, Unobserved};
+use crate::os;
+use crate::queue::{OpKind, Queue};
+use crate::report;
+use crate::settings::{self, Settings, Storage};
+use crate::slot::Slot;
 use crate::state_machine::StateMachine;
 use crate::status::{Info, NodeList, ProtocolStatus, Report};
+use crate::storage::LogStore;
+use crate::storage::memory::Memory;
+use crate::storage::wal::{Wal, WalOptions};
 use crate::tracker::ChangeTracker;
+use crate::transport::Transport;
+use crate::transport::tcp::{Tcp, TcpOptions};
 use bytes::Bytes;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How long a call may take; `None` = without end.
@@ -52,96 +69,414 @@ pub enum Op<'a> {
     RemoveNode(NodeId),
 }
 
+/// What a service is made of instead of what its settings name.
+#[derive(Default)]
+pub struct Parts {
+    /// Instead of the setting `storage`.
+    pub store: Option<Box<dyn LogStore>>,
+    /// Instead of the built-in network; others can reach this node by it.
+    pub transport: Option<Box<dyn Transport>>,
+    /// Watches.
+    pub observer: Option<Box<dyn Observer>>,
+}
+
 /// A running instance: one member, or one that may become one. All calls from any thread. Dropping
 /// it closes it.
-pub struct Service {}
+pub struct Service {
+    running: Running,
+    settings: Settings,
+    /// Others can reach this node.
+    listens: bool,
+    /// Proposals of this run.
+    proposals: AtomicU64,
+    closed: AtomicBool,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Service({}{})", self.running.node, self.running.incarnation)
+    }
+}
 
 impl Service {
     /// Opens the store, the state machine and the listener, and starts the threads. A new data
     /// directory gives a Standalone service, another one what it was.
-    pub fn start(_settings: Settings, _machine: Box<dyn StateMachine>) -> Result<Service, Error> {
-        Err(Error::new(ErrorKind::Internal, "not built yet"))
+    ///
+    /// # Errors
+    /// `Invalid` for settings that do not go together, and whatever store, state machine and network
+    /// have to object.
+    pub fn start(settings: Settings, machine: Box<dyn StateMachine>) -> Result<Service, Error> {
+        Service::start_with(settings, machine, Parts::default())
+    }
+
+    /// As `start`, with parts of the host's own.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_with(
+        settings: Settings,
+        machine: Box<dyn StateMachine>,
+        parts: Parts,
+    ) -> Result<Service, Error> {
+        refuse_to_block()?;
+        let Parts { store, transport, observer } = parts;
+        settings.check(store.is_some())?;
+        os::watch_forks();
+        let listens = transport.is_some() || settings.listen.is_some();
+        let parts = driver::Parts {
+            store: match store {
+                Some(store) => store,
+                None => store_of(&settings)?,
+            },
+            transport: transport.unwrap_or_else(|| transport_of(&settings)),
+            machine,
+            observer: observer.unwrap_or_else(|| Box::new(Unobserved)),
+        };
+        let running = driver::start(options(&settings, listens), parts)?;
+        let (proposals, closed) = (AtomicU64::new(0), AtomicBool::new(false));
+        Ok(Service { running, settings, listens, proposals, closed })
     }
 
     /// Stops the service and its threads. Whoever waits gets `Interrupted`. Looking goes on to work,
     /// everything else returns `Closed`. A second close is fine.
+    ///
+    /// # Errors
+    /// `InCallback`; the failure of a service that had failed, which is closed all the same.
     pub fn close(&self) -> Result<(), Error> {
-        Ok(())
+        refuse_to_block()?;
+        let first = !self.closed.swap(true, Ordering::AcqRel);
+        self.running.close();
+        self.running.join();
+        match self.failure() {
+            Some(failure) if first => Err(failure),
+            _ => Ok(()),
+        }
     }
 
     /// Makes this Standalone service a cluster of one that others can be added to, its data kept.
     /// `address` is where the others reach this node. Returns when the configuration is committed.
-    pub fn initialize_cluster(&self, _address: &str, _timeout: Timeout) -> Result<(), Error> {
-        Err(Error::new(ErrorKind::Internal, "not built yet"))
+    ///
+    /// # Errors
+    /// `AlreadyMember`, `Unreachable` when not this node answers there, `Timeout`.
+    pub fn initialize_cluster(&self, address: &str, timeout: Timeout) -> Result<(), Error> {
+        self.change(Op::InitializeCluster(address), timeout)
     }
 
     /// Asks who is at `address`, lets that node catch up as a learner, and adds it by joint
     /// consensus. On any member. Returns when the final configuration is applied here.
-    pub fn add_node(&self, _address: &str, _timeout: Timeout) -> Result<(), Error> {
-        Err(Error::new(ErrorKind::Internal, "not built yet"))
+    ///
+    /// # Errors
+    /// `NoCluster`, `AlreadyMember`, `OtherCluster`, `HasData`, `Unreachable`, `ChangeInProgress`,
+    /// `NotLeader`, `Timeout`, `LeadershipLost`.
+    pub fn add_node(&self, address: &str, timeout: Timeout) -> Result<(), Error> {
+        self.change(Op::AddNode(address), timeout)
     }
 
     /// Removes a member, this node and the leader included. It becomes Standalone with its data,
     /// durably, and can be added again.
-    pub fn remove_node(&self, _node: NodeId, _timeout: Timeout) -> Result<(), Error> {
-        Err(Error::new(ErrorKind::Internal, "not built yet"))
+    ///
+    /// # Errors
+    /// `NoCluster`, `NotFound`, `ChangeInProgress`, `NotLeader`, `Timeout`, `LeadershipLost`.
+    pub fn remove_node(&self, node: NodeId, timeout: Timeout) -> Result<(), Error> {
+        self.change(Op::RemoveNode(node), timeout)
     }
 
     /// Proposes a change. Returns as soon as it is in the leader's log; it is not committed then.
-    pub fn propose(&self, _entry: NewEntry<'_>, _timeout: Timeout) -> Result<EntryId, Error> {
-        Err(Error::new(ErrorKind::Internal, "not built yet"))
+    ///
+    /// # Errors
+    /// `NotLeader`, `Busy`, `TooLarge`, `Invalid`, and all unknown ones.
+    pub fn propose(&self, entry: NewEntry<'_>, timeout: Timeout) -> Result<EntryId, Error> {
+        self.wait_for(Op::Propose(entry), timeout).map(|done| done.id)
     }
 
     /// Proposes a change. Returns when this node has applied it, with the state machine's reply.
-    pub fn propose_wait(&self, _entry: NewEntry<'_>, _timeout: Timeout) -> Result<Reply, Error> {
-        Err(Error::new(ErrorKind::Internal, "not built yet"))
+    ///
+    /// # Errors
+    /// As `propose`, and `Lost`.
+    pub fn propose_wait(&self, entry: NewEntry<'_>, timeout: Timeout) -> Result<Reply, Error> {
+        let done = self.wait_for(Op::ProposeWait(entry), timeout)?;
+        Ok(Reply { id: done.id, data: done.reply })
     }
 
     /// Starts requests and returns how many, from the front, were taken; everything in them has been
     /// copied by then. Each one taken gives exactly one completion in `queue`, the others none. Does
     /// not block. An error when not even the first was taken.
-    pub fn submit(&self, _queue: &Queue, _requests: &[Request<'_>]) -> Result<usize, Error> {
-        Err(Error::new(ErrorKind::Internal, "not built yet"))
+    ///
+    /// # Errors
+    /// `Busy`, `Invalid`, `TooLarge`, `Closed`, and the fatal ones.
+    pub fn submit(&self, queue: &Queue, requests: &[Request<'_>]) -> Result<usize, Error> {
+        self.refuse_calls()?;
+        let admission = &self.running.waiters.admission;
+        let sizes = requests.iter().map(|request| size(&request.op));
+        let room = admission.enter_front(sizes);
+        let mut refusal = (room < requests.len()).then(|| self.busy());
+        let mut asked = Asked::default();
+        for (at, request) in requests[..room].iter().enumerate() {
+            let caller = Caller::queued(queue, request.token, op_kind(&request.op));
+            if let Err(error) = self.prepare(&request.op, request.timeout, caller, &mut asked) {
+                let rest = &requests[at..room];
+                admission.leave(rest.len(), rest.iter().map(|request| size(&request.op)).sum());
+                refusal = Some(error);
+                break;
+            }
+        }
+        match (asked.size().0, refusal) {
+            (0, Some(refusal)) => Err(refusal),
+            (0, None) => Ok(0),
+            _ => self.ask(asked),
+        }
     }
 
     /// Returns when this node has applied everything that was acknowledged anywhere before the call:
     /// read your own state after it and the read is linearizable (thesis §6.4).
-    pub fn read_barrier(&self, _timeout: Timeout) -> Result<(), Error> {
-        Err(Error::new(ErrorKind::Internal, "not built yet"))
+    ///
+    /// # Errors
+    /// `NotLeader`, `Busy`, `Timeout`, `LeadershipLost`.
+    pub fn read_barrier(&self, timeout: Timeout) -> Result<(), Error> {
+        self.wait_for(Op::ReadBarrier, timeout).map(|_| ())
     }
 
     /// The page's plain getters.
     pub fn info(&self) -> Info {
-        Info::default()
+        self.running.view.info()
     }
 
     /// Where the listener really is.
     pub fn address(&self) -> Option<&str> {
-        None
+        self.running.view.address.get().map(String::as_str)
     }
 
     /// What made the service fail.
     pub fn failure(&self) -> Option<Error> {
-        None
+        self.running.view.failure().cloned()
     }
 
     /// The configuration in force; empty when Standalone.
     pub fn node_config(&self) -> NodeList {
-        NodeList::default()
+        self.running.view.node_config()
     }
 
     /// Diagnosis.
     pub fn raft_status(&self) -> ProtocolStatus {
-        ProtocolStatus::default()
+        self.running.view.raft_status()
     }
 
     /// A text for people and tools.
-    pub fn report(&self, _report: Report) -> String {
-        String::new()
+    pub fn report(&self, report: Report) -> String {
+        let subject = report::Subject {
+            view: &self.running.view,
+            under_way: self.running.waiters.admission.under_way(),
+            incarnation: self.running.incarnation,
+            settings: &self.settings,
+        };
+        match report {
+            Report::Json => report::json(&subject),
+            Report::Prometheus => report::prometheus(&subject),
+        }
     }
 
     /// Follows `last_applied`; only this service moves and closes it.
     pub fn applied_tracker(&self) -> ChangeTracker {
-        ChangeTracker::new()
+        self.running.view.tracker.clone()
+    }
+
+    fn change(&self, op: Op<'_>, timeout: Timeout) -> Result<(), Error> {
+        self.wait_for(op, timeout).map(|_| ())
+    }
+
+    /// Asks, and waits in this thread.
+    fn wait_for(&self, op: Op<'_>, timeout: Timeout) -> Outcome {
+        refuse_to_block()?;
+        self.refuse_calls()?;
+        let slot: Arc<Slot<Result<Done, Error>>> = Arc::new(Slot::new());
+        let mut asked = Asked::default();
+        self.prepare(&op, timeout, Caller::blocked(&slot), &mut asked)?;
+        let (requests, bytes) = asked.size();
+        if !self.running.waiters.admission.enter(requests, bytes) {
+            asked.forget();
+            return Err(self.busy());
+        }
+        self.ask(asked)?;
+        slot.wait()
+    }
+
+    /// Checks and copies a request.
+    fn prepare(
+        &self,
+        op: &Op<'_>,
+        timeout: Timeout,
+        caller: Caller,
+        asked: &mut Asked,
+    ) -> Result<(), Error> {
+        let prepared = self.checked(op);
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                caller.forget();
+                return Err(error);
+            }
+        };
+        match prepared {
+            Prepared::Proposal(command, applied) => {
+                let deadline = clock::deadline(timeout);
+                asked.proposals.push(Proposal { command, applied, deadline, caller });
+            }
+            Prepared::Read => {
+                asked.reads.push(Reader { deadline: clock::deadline(timeout), caller });
+            }
+            Prepared::Change(change) => {
+                let limit = timeout.unwrap_or(self.settings.node_proposal_timeout);
+                let deadline = clock::deadline(Some(limit));
+                asked.changes.push(ChangeAsked { change, deadline, caller });
+            }
+        }
+        Ok(())
+    }
+
+    fn checked(&self, op: &Op<'_>) -> Result<Prepared, Error> {
+        Ok(match op {
+            Op::ProposeWait(entry) => Prepared::Proposal(self.encode(entry)?, true),
+            Op::Propose(entry) => Prepared::Proposal(self.encode(entry)?, false),
+            Op::ReadBarrier => Prepared::Read,
+            Op::InitializeCluster(_) if !self.listens => return Err(deaf()),
+            Op::InitializeCluster(address) => {
+                Prepared::Change(Change::Initialize(checked_address(address)?))
+            }
+            Op::AddNode(address) => Prepared::Change(Change::Add(checked_address(address)?)),
+            Op::RemoveNode(node) => Prepared::Change(Change::Remove(*node)),
+        })
+    }
+
+    fn encode(&self, entry: &NewEntry<'_>) -> Result<Command, Error> {
+        let running = &self.running;
+        let n = self.proposals.fetch_add(1, Ordering::Relaxed) + 1;
+        let seq = running.incarnation.counter() << 40 | n;
+        entry.encode(Origin { node: running.node, seq }, self.settings.max_entry_bytes)
+    }
+
+    /// Hands the requests over; they have been let in.
+    fn ask(&self, mut asked: Asked) -> Result<usize, Error> {
+        let (requests, bytes) = asked.size();
+        if let Err(error) = self.running.inbox.ask(&mut asked) {
+            asked.forget();
+            self.running.waiters.admission.leave(requests, bytes);
+            return Err(error);
+        }
+        count(&self.running.view.counters.requests, requests);
+        Ok(requests)
+    }
+
+    /// What a call gets at once when the service has ended, or belongs to another process.
+    fn refuse_calls(&self) -> Result<(), Error> {
+        if os::forked() {
+            return Err(Error::forked());
+        }
+        self.running.inbox.refusal().map_or(Ok(()), Err)
+    }
+
+    fn busy(&self) -> Error {
+        count(&self.running.view.counters.refused_busy, 1);
+        let (requests, bytes) = self.running.waiters.admission.under_way();
+        let text = format!(
+            "{requests} requests with {bytes} bytes are under way in this service \
+             (max_queued_entries={}, max_queued_bytes={}): wait for some of them",
+            self.settings.max_queued_entries, self.settings.max_queued_bytes
+        );
+        Error::new(ErrorKind::Busy, text)
+    }
+}
+
+/// Closes it. In a callback it does not wait for the threads: it might run on one of them.
+impl Drop for Service {
+    fn drop(&mut self) {
+        if os::forked() {
+            return;
+        }
+        self.running.close();
+        if !os::in_callback() {
+            self.running.join();
+        }
+    }
+}
+
+/// A checked and copied request.
+enum Prepared {
+    Proposal(Command, bool),
+    Read,
+    Change(Change),
+}
+
+fn refuse_to_block() -> Result<(), Error> {
+    if os::forked() {
+        return Err(Error::forked());
+    }
+    if os::in_callback() {
+        return Err(Error::in_callback());
+    }
+    Ok(())
+}
+
+fn op_kind(op: &Op<'_>) -> OpKind {
+    match op {
+        Op::ProposeWait(_) => OpKind::ProposeWait,
+        Op::Propose(_) => OpKind::Propose,
+        Op::ReadBarrier => OpKind::ReadBarrier,
+        Op::InitializeCluster(_) | Op::AddNode(_) | Op::RemoveNode(_) => OpKind::Membership,
+    }
+}
+
+/// What a request counts for, which is the length of its encoded form.
+fn size(op: &Op<'_>) -> usize {
+    match op {
+        Op::ProposeWait(entry) | Op::Propose(entry) => {
+            let tags: usize = entry.tags.iter().map(|tag| 2 + tag.len()).sum();
+            Command::HEADER + tags + entry.data.len()
+        }
+        _ => 0,
+    }
+}
+
+fn checked_address(address: &str) -> Result<Address, Error> {
+    if settings::is_address(address) {
+        return Ok(Address::from(address));
+    }
+    let text = format!(
+        "\"{address}\" is no address: it is written host:port, such as 127.0.0.1:7001 or [::1]:7001"
+    );
+    Err(Error::new(ErrorKind::Invalid, text))
+}
+
+fn deaf() -> Error {
+    let text = "this node does not listen, so others could not reach it: start it with the setting \
+                listen=host:port";
+    Error::new(ErrorKind::Invalid, text)
+}
+
+fn store_of(settings: &Settings) -> Result<Box<dyn LogStore>, Error> {
+    let (segment_bytes, adopt_copied_directory) =
+        (settings.segment_bytes, settings.adopt_copied_directory);
+    match (settings.storage, &settings.data_dir) {
+        (Storage::Wal, Some(dir)) => {
+            let options =
+                WalOptions { segment_bytes: segment_bytes as u64, adopt_copied_directory };
+            Ok(Box::new(Wal::new(dir.clone(), options)))
+        }
+        (Storage::Memory, _) => Ok(Box::new(Memory::default())),
+        (Storage::Wal, None) => Err(Error::new(ErrorKind::Invalid, "data_dir is not set")),
+    }
+}
+
+fn transport_of(settings: &Settings) -> Box<dyn Transport> {
+    let (listen, insecure) = (settings.listen.clone().unwrap_or_default(), settings.insecure);
+    Box::new(Tcp::new(TcpOptions { listen, insecure }))
+}
+
+fn options(settings: &Settings, listens: bool) -> driver::Options {
+    driver::Options {
+        config: settings.protocol(),
+        max_commit_bytes: settings.max_batch_bytes,
+        max_requests: settings.max_queued_entries,
+        max_request_bytes: settings.max_queued_bytes,
+        listens,
     }
 }

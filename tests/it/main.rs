@@ -3,4 +3,5 @@
 mod power_cut;
 mod recovery;
 mod scripts;
+mod service;
 mod tidy;

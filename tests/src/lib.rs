@@ -5,6 +5,7 @@ pub mod callers;
 pub mod cluster;
 pub mod disk;
 pub mod golden;
+pub mod journal;
 pub mod network;
 pub mod node;
 pub mod raw;

@@ -1,0 +1,343 @@
+//! What is stored, as the protocol needs it at its start: identity and hard state, where terms begin,
+//! the configurations. Kept up to date by quorate-log, because a node that changes its lineage starts
+//! a new core from what is stored while the store stays open.
+
+use crate::codec;
+use crate::consensus::command::{Entry, Payload};
+use crate::consensus::membership::Membership;
+use crate::consensus::raft::Restored;
+use crate::consensus::ready::HardState;
+use crate::consensus::types::{ClusterId, Incarnation, Index, NodeId, Term};
+use crate::error::{Error, ErrorKind};
+use crate::os;
+use crate::state_machine::Applied;
+use crate::storage::{LogStore, Record, Recovered, STATE_KEY, StorageError, StorageErrorKind};
+use std::sync::Arc;
+
+/// What a log holds, without its entries.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stored {
+    /// The hard state.
+    pub state: HardState,
+    first: Index,
+    prev_term: Term,
+    /// The highest index.
+    pub last: Index,
+    terms: Vec<(Index, Term)>,
+    commit_hint: Index,
+    memberships: Vec<(Index, Arc<Membership>)>,
+    last_application: Index,
+}
+
+impl Stored {
+    /// What the store found, with the state of a run before.
+    fn new(state: HardState, found: Recovered) -> Result<Stored, StorageError> {
+        let memberships: Result<Vec<_>, _> =
+            found.memberships.into_iter().map(membership).collect();
+        Ok(Stored {
+            state,
+            first: found.first.max(Index(1)),
+            prev_term: found.prev_term,
+            last: found.last,
+            terms: found.terms,
+            commit_hint: found.commit_hint,
+            memberships: memberships?,
+            last_application: found.last_application,
+        })
+    }
+
+    /// Entries were appended.
+    pub(crate) fn append(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            if self.terms.last().is_none_or(|(_, term)| *term != entry.term) {
+                self.terms.push((entry.index, entry.term));
+            }
+            match &entry.payload {
+                Payload::Membership(m) => self.memberships.push((entry.index, Arc::clone(m))),
+                Payload::Command(c) if c.kind() >= 0 => self.last_application = entry.index,
+                Payload::Command(_) | Payload::Noop => {}
+            }
+            self.last = entry.index;
+        }
+    }
+
+    /// The log was cut after `keep`.
+    pub(crate) fn cut(&mut self, keep: Index) {
+        self.last = self.last.min(keep);
+        self.terms.retain(|(first, _)| *first <= keep);
+        self.memberships.retain(|(index, _)| *index <= keep);
+        self.last_application = self.last_application.min(keep);
+        self.commit_hint = self.commit_hint.min(keep);
+    }
+
+    /// The term of the entry at `index`, if that is here.
+    pub(crate) fn term(&self, index: Index) -> Option<Term> {
+        if index.next() == self.first {
+            return Some(self.prev_term);
+        }
+        if index < self.first || index > self.last {
+            return None;
+        }
+        let at = self.terms.partition_point(|(first, _)| *first <= index);
+        at.checked_sub(1).map(|at| self.terms[at].1)
+    }
+
+    /// Whether the node was in a cluster when it stopped, or on its way into one.
+    pub(crate) fn in_cluster(&self) -> bool {
+        self.state.joining
+            || self.memberships.iter().any(|(_, m)| m.cluster == self.state.lineage && m.number > 0)
+    }
+
+    /// The start of a core.
+    pub(crate) fn restored(&self, applied: Index, next_lineage: ClusterId) -> Restored {
+        Restored {
+            state: self.state.clone(),
+            first: self.first,
+            prev_term: self.prev_term,
+            last: self.last,
+            terms: self.terms.clone(),
+            commit_hint: self.commit_hint,
+            memberships: self.memberships.clone(),
+            last_application: self.last_application,
+            applied,
+            next_lineage,
+        }
+    }
+
+    /// Makes the state durable, cuts the log as it says, and makes durable that this is done. After a
+    /// crash in between the next start does it again.
+    pub(crate) fn switch(
+        &mut self,
+        store: &mut dyn LogStore,
+        state: HardState,
+    ) -> Result<(), StorageError> {
+        put_state(store, &state)?;
+        self.state = state;
+        self.finish_cut(store)
+    }
+
+    fn finish_cut(&mut self, store: &mut dyn LogStore) -> Result<(), StorageError> {
+        let keep = self.state.cut_to;
+        if self.last > keep {
+            store.truncate_suffix(keep.next())?;
+            store.sync()?;
+            self.cut(keep);
+        }
+        // What a lineage leaves behind is committed in it, and so in the one that begins there.
+        self.commit_hint = self.last;
+        self.state.cut_pending = false;
+        put_state(store, &self.state)
+    }
+}
+
+/// Makes the state durable.
+pub(crate) fn put_state(store: &mut dyn LogStore, state: &HardState) -> Result<(), StorageError> {
+    store.metadata_put(STATE_KEY, &codec::encode_state(state))
+}
+
+fn membership(record: Record) -> Result<(Index, Arc<Membership>), StorageError> {
+    let index = record.index;
+    match codec::decode_payload(record.payload, record.crc) {
+        Some(Payload::Membership(membership)) => Ok((index, membership)),
+        _ => Err(StorageError::new(StorageErrorKind::Corrupt, unreadable(index))),
+    }
+}
+
+/// A record that is no entry.
+pub(crate) fn unreadable(index: Index) -> String {
+    format!(
+        "entry {index} can't be read: it is damaged, or was written by a newer version; nothing was \
+         changed"
+    )
+}
+
+/// Opens the store and begins a new run: a new incarnation, durable before anybody hears of it. A cut
+/// that a crash interrupted is finished.
+pub(crate) fn open(store: &mut dyn LogStore) -> Result<Stored, Error> {
+    let found = store.open().map_err(Error::opening)?;
+    let state = store.metadata_get(STATE_KEY).map_err(Error::opening)?;
+    let state = match state {
+        Some(bytes) => codec::decode_state(&bytes).ok_or_else(unknown_state)?,
+        None if found.last > Index::ZERO => return Err(state_lost()),
+        None => fresh()?,
+    };
+    let mut stored = Stored::new(state, found).map_err(Error::opening)?;
+    stored.state.incarnation = next_run(stored.state.incarnation)?;
+    stored.state.closed = false;
+    put_state(store, &stored.state).map_err(Error::opening)?;
+    if stored.state.cut_pending {
+        stored.finish_cut(store).map_err(Error::opening)?;
+    }
+    Ok(stored)
+}
+
+/// The identity of a new directory.
+fn fresh() -> Result<HardState, Error> {
+    Ok(HardState {
+        directory: draw()?,
+        node: NodeId(draw_id()?),
+        lineage: ClusterId(draw_id()?),
+        ..HardState::default()
+    })
+}
+
+fn next_run(last: Incarnation) -> Result<Incarnation, Error> {
+    Ok(Incarnation((last.counter() + 1) << 40 | draw()? >> 24))
+}
+
+/// A random number.
+pub(crate) fn draw() -> Result<u64, Error> {
+    os::random_u64().map_err(|error| {
+        let text = format!("the system gives no random numbers: {error}");
+        Error::new(ErrorKind::Io, text)
+    })
+}
+
+/// A random id, in 1..2^63.
+pub(crate) fn draw_id() -> Result<u64, Error> {
+    Ok((draw()? >> 1).max(1))
+}
+
+fn unknown_state() -> Error {
+    let text = "the stored state has a form that this version does not know: it was written by a \
+                newer version; nothing was changed";
+    Error::new(ErrorKind::Version, text)
+}
+
+fn state_lost() -> Error {
+    let text = "the log has entries, but the state with term, vote and identity is lost: this node \
+                can't be trusted to vote; remove it from its cluster, delete the directory, and add \
+                it again; nothing was changed";
+    Error::new(ErrorKind::Corrupt, text)
+}
+
+/// Whether the state machine fits the log. Returns what it has applied, as far as the log goes.
+pub(crate) fn check_applied(stored: &Stored, applied: &Applied) -> Result<Index, Error> {
+    let refuse = |text: String| Err(Error::new(ErrorKind::StateMachine, text));
+    let (at, first, last) = (applied.index, stored.first, stored.last);
+    if at.next() < first {
+        return refuse(format!(
+            "the state machine has applied {at} and the log begins at {first}: it is behind, and \
+             what lies between is gone; restore its state from a backup that has at least {}",
+            first.prev()
+        ));
+    }
+    if at > last {
+        if stored.state.abstaining {
+            return Ok(last);
+        }
+        return refuse(format!(
+            "the state machine has applied {at} and the log ends at {last}: it is ahead of its log; \
+             was one of the two restored from a backup, or does it belong to another node?"
+        ));
+    }
+    let term = stored.term(at).unwrap_or_default();
+    if at > Index::ZERO && !applied.term.is_zero() && applied.term != term {
+        return refuse(format!(
+            "the state machine has applied entry {at} of term {}, but the log has {at} of term \
+             {term}: they have different histories",
+            applied.term
+        ));
+    }
+    if !fits_cluster(stored, applied) {
+        return refuse(format!(
+            "the state machine belongs to cluster {}, but the log to {}: they have different \
+             histories",
+            applied.cluster, stored.state.lineage
+        ));
+    }
+    Ok(at)
+}
+
+/// The cluster fits if it is not told, is that of the log, or the former one as far as that goes.
+fn fits_cluster(stored: &Stored, applied: &Applied) -> bool {
+    let former = stored.state.former.as_ref();
+    applied.cluster.is_zero()
+        || applied.cluster == stored.state.lineage
+        || former.is_some_and(|f| applied.cluster == f.lineage && applied.index <= f.left_at.index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consensus::membership::Member;
+    use crate::consensus::ready::Former;
+    use crate::consensus::types::{Address, EntryId};
+
+    fn entry(index: u64, term: u64, payload: Payload) -> Entry {
+        Entry { index: Index(index), term: Term(term), payload }
+    }
+
+    fn configuration(number: u64) -> Payload {
+        let member = Member { id: NodeId(1), address: Address::from("a:1") };
+        let cluster = ClusterId(7);
+        let voters = vec![member];
+        Payload::Membership(Arc::new(Membership {
+            cluster,
+            number,
+            voters,
+            ..Membership::default()
+        }))
+    }
+
+    fn stored() -> Stored {
+        let mut stored = Stored { first: Index(1), ..Stored::default() };
+        stored.state.lineage = ClusterId(7);
+        stored.append(&[
+            entry(1, 1, Payload::Noop),
+            entry(2, 1, configuration(1)),
+            entry(3, 4, Payload::Noop),
+            entry(4, 4, configuration(2)),
+        ]);
+        stored
+    }
+
+    #[test]
+    fn the_picture_follows_the_log() {
+        let mut stored = stored();
+        let term = |stored: &Stored, at| stored.term(Index(at)).map(|term| term.0);
+        assert_eq!(
+            (term(&stored, 0), term(&stored, 2), term(&stored, 4)),
+            (Some(0), Some(1), Some(4))
+        );
+        assert_eq!(term(&stored, 5), None);
+        stored.cut(Index(3));
+        assert_eq!((stored.last, stored.memberships.len(), stored.terms.len()), (Index(3), 1, 2));
+        stored.cut(Index(0));
+        assert!(stored.terms.is_empty() && !stored.in_cluster());
+        stored.append(&[entry(1, 9, configuration(1))]);
+        assert!(stored.in_cluster() && term(&stored, 1) == Some(9));
+    }
+
+    #[test]
+    fn a_state_machine_must_fit_the_log() {
+        let stored = stored();
+        let check = |index, term, cluster| {
+            let (index, term, cluster) = (Index(index), Term(term), ClusterId(cluster));
+            check_applied(&stored, &Applied { index, term, cluster }).map_err(|e| e.message)
+        };
+        assert_eq!(check(0, 0, 0), Ok(Index(0)));
+        assert_eq!(check(4, 4, 7), Ok(Index(4)));
+        assert_eq!(check(2, 0, 0), Ok(Index(2)));
+        assert!(check(5, 4, 7).expect_err("ahead").contains("ahead"));
+        assert!(check(3, 1, 7).expect_err("diverged").contains("term"));
+        assert!(check(3, 4, 8).expect_err("diverged").contains("cluster"));
+    }
+
+    #[test]
+    fn the_former_cluster_fits_as_far_as_it_goes_and_an_abstaining_log_may_be_short() {
+        let mut stored = stored();
+        let left_at = EntryId::new(Index(3), Term(4));
+        let lineage = ClusterId(5);
+        stored.state.former = Some(Former { lineage, left_at, ..Former::default() });
+        let fits = |stored: &Stored, index| {
+            let applied = Applied { index: Index(index), term: Term(0), cluster: ClusterId(5) };
+            check_applied(stored, &applied).ok()
+        };
+        assert_eq!((fits(&stored, 3), fits(&stored, 4)), (Some(Index(3)), None));
+        stored.state.abstaining = true;
+        assert_eq!(fits(&stored, 9), Some(Index(4)));
+        stored.first = Index(3);
+        assert_eq!(fits(&stored, 1), None, "what lies between is gone");
+    }
+}
