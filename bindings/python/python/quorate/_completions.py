@@ -1,0 +1,86 @@
+"""Futures by token, and the queue that their completions arrive in.
+
+What must hold: a token is given out once; a future that was cancelled is left alone when its
+completion comes; the thread that completes futures has ended before the interpreter does.
+"""
+
+import itertools
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Generic, Protocol, TypeVar
+
+from ._quorate import Queue
+
+# Completions that are taken at a time.
+BATCH = 1024
+
+# Starts something that gives one completion in the queue, under the token.
+Start = Callable[[Queue, int], None]
+# Says what stands behind an error.
+Explain = Callable[[BaseException], None]
+
+
+class _Future(Protocol):
+    """What futures of threads and of asyncio have in common."""
+
+    def set_result(self, result: Any, /) -> None: ...
+    def set_exception(self, exception: Any, /) -> None: ...
+
+
+F = TypeVar("F", bound=_Future)
+
+
+class Completions(Generic[F]):
+    """A queue, and who waits for what comes out of it."""
+
+    def __init__(self, accepts: Callable[[F], bool]) -> None:
+        self.queue = Queue()
+        self._accepts = accepts
+        self._waiting: dict[int, tuple[F, Explain]] = {}
+        self._tokens = itertools.count(1)
+
+    def start(self, start: Start, future: F, explain: Explain) -> F:
+        """Starts something whose completion is to end up in the future."""
+        token = next(self._tokens)
+        self._waiting[token] = (future, explain)
+        try:
+            start(self.queue, token)
+        except BaseException:
+            del self._waiting[token]
+            raise
+        return future
+
+    def take(self, timeout: float | None) -> None:
+        """Completes the futures of what is in the queue, a batch at a time."""
+        for token, value, error in self.queue.poll(BATCH, timeout):
+            future, explain = self._waiting.pop(token)
+            if not self._accepts(future):
+                continue
+            if error is None:
+                future.set_result(value)
+            else:
+                explain(error)
+                future.set_exception(error)
+
+
+class Drain:
+    """The thread quorate-futures: completes the futures of `Service.submit`, of all services."""
+
+    def __init__(self, completions: "Completions[Future[Any]]") -> None:
+        self.completions = completions
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="quorate-futures", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self.completions.take(None)
+
+    def stop(self, timeout: float) -> None:
+        """Completes what is there and ends the thread, unless a future's callback holds it up."""
+        self._stopping = True
+        self.completions.queue.wake()
+        self._thread.join(timeout)
+        if not self._thread.is_alive():
+            self.completions.take(0)

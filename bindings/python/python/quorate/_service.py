@@ -1,0 +1,164 @@
+"""`Service`, and what it has in common with that of `quorate.aio`."""
+
+import atexit
+import contextlib
+import os
+import threading
+import warnings
+import weakref
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Self, final
+
+from . import _quorate
+from ._completions import Completions, Drain
+from ._errors import QuorateError, ServiceFailed
+from ._quorate import Position, Reply, format_node_id
+
+# How long the end of the interpreter waits for daemon threads to leave their calls, in seconds.
+LEAVE = 1.0
+
+
+class Running(_quorate.Service):
+    """A service that is closed at the latest when the interpreter ends, and says when it was not
+    closed before it was lost."""
+
+    def __init__(self, state_machine: object, settings: dict[str, object]) -> None:
+        _running.add(self)
+
+    def __del__(self) -> None:
+        if self._is_closed:
+            return
+        warnings.warn(f"unclosed service {self!r}", ResourceWarning, stacklevel=2, source=self)
+        with contextlib.suppress(QuorateError):
+            self._close()
+
+    def __repr__(self) -> str:
+        name = f"{type(self).__module__}.{type(self).__qualname__}"
+        return f"<{name} {format_node_id(self.my_id)} {self.state}>"
+
+
+@final
+class Service(Running):
+    __doc__ = "A running instance: one member of a cluster, or one that may become one."
+    __module__ = "quorate"
+
+    @classmethod
+    def start(
+        cls,
+        state_machine: object,
+        *,
+        data_dir: str | os.PathLike[str] | None = None,
+        listen: str = "",
+        storage: str = "wal",
+        **settings: object,
+    ) -> Self:
+        """Opens the store, the state machine and the listener, and starts the threads."""
+        return cls(state_machine, start_settings(data_dir, listen, storage, settings))
+
+    def close(self) -> None:
+        """Stops the service and its threads."""
+        self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with quiet_after(error):
+            self._close()
+
+    def initialize_cluster(self, address: str, *, timeout: float | None = None) -> None:
+        """Makes this Standalone service a cluster of one."""
+        self._wait("initialize_cluster", address, timeout)
+
+    def add_node(self, address: str, *, timeout: float | None = None) -> None:
+        """Adds the node at the address."""
+        self._wait("add_node", address, timeout)
+
+    def remove_node(self, node_id: int, *, timeout: float | None = None) -> None:
+        """Removes a member."""
+        self._wait("remove_node", node_id, timeout)
+
+    def propose(self, change: Any, *, timeout: float | None = None) -> Position:
+        """Returns as soon as the change is in the leader's log."""
+        position: Position = self._wait("propose", change, timeout)
+        return position
+
+    def propose_wait(self, change: Any, *, timeout: float | None = None) -> Reply:
+        """Returns when this node has applied the change."""
+        reply: Reply = self._wait("propose_wait", change, timeout)
+        return reply
+
+    def submit(self, change: Any, *, timeout: float | None = None) -> "Future[Reply]":
+        """propose_wait without waiting."""
+        future: Future[Reply] = Future()
+        return _drain().completions.start(
+            lambda queue, token: self._submit(queue, token, "propose_wait", change, timeout),
+            future,
+            self._explain,
+        )
+
+    def read_barrier(self, *, timeout: float | None = None) -> None:
+        """Returns when this node has applied what was acknowledged anywhere before the call."""
+        self._wait("read_barrier", None, timeout)
+
+
+def quiet_after(error: BaseException | None) -> contextlib.suppress:
+    """What the body of a `with` raised says more than that the service had failed."""
+    return contextlib.suppress(*([] if error is None else [ServiceFailed]))
+
+
+def start_settings(
+    data_dir: str | os.PathLike[str] | None,
+    listen: str,
+    storage: str,
+    settings: dict[str, object],
+) -> dict[str, object]:
+    """All settings in one; what is None is left at its default."""
+    place = None if data_dir is None else os.fspath(data_dir)
+    return {"data_dir": place, "listen": listen or None, "storage": storage, **settings}
+
+
+_running: "weakref.WeakSet[Running]" = weakref.WeakSet()
+_the_drain: Drain | None = None
+_drain_lock = threading.Lock()
+
+
+def _drain() -> Drain:
+    """The thread that completes futures, started with the first one."""
+    global _the_drain
+    drain = _the_drain
+    if drain is None:
+        with _drain_lock:
+            drain = _the_drain = _the_drain or Drain(
+                Completions(Future.set_running_or_notify_cancel)
+            )
+    return drain
+
+
+def _at_exit() -> None:
+    """Ends all threads that could call into Python, while it is whole."""
+    for service in list(_running):
+        with contextlib.suppress(QuorateError):
+            service._close()
+    if _the_drain is not None:
+        _the_drain.stop(LEAVE)
+    _quorate.settle(LEAVE)
+
+
+def _after_fork_in_child() -> None:
+    """The threads stayed with the parent: services refuse, futures start anew."""
+    global _the_drain, _drain_lock
+    _quorate.forked()
+    _running.clear()
+    _the_drain = None
+    _drain_lock = threading.Lock()
+
+
+atexit.register(_at_exit)
+os.register_at_fork(after_in_child=_after_fork_in_child)

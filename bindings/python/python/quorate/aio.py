@@ -1,0 +1,175 @@
+"""quorate for asyncio: the names of `quorate`, as coroutines where those wait.
+
+What must hold: nothing here blocks the event loop; a completion reaches its loop through one
+descriptor, a batch at a time; a cancelled call leaves its change alone.
+"""
+
+import asyncio
+import functools
+import os
+import weakref
+from types import TracebackType
+from typing import Any, Self, final
+
+from . import _quorate
+from ._completions import Completions, Start
+from ._quorate import Position, Reply
+from ._service import Running, quiet_after, start_settings
+
+__all__ = ["ChangeTracker", "Service"]
+
+
+@final
+class ChangeTracker:
+    """A counter to wait on."""
+
+    __slots__ = ("_tracker",)
+
+    def __init__(self) -> None:
+        self._tracker = _quorate.ChangeTracker()
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """The tracker of that name in this process, also that of `quorate.ChangeTracker`."""
+        return cls._of(_quorate.ChangeTracker.named(name))
+
+    @classmethod
+    def _of(cls, tracker: _quorate.ChangeTracker) -> Self:
+        self = cls.__new__(cls)
+        self._tracker = tracker
+        return self
+
+    def update(self, change: int) -> None:
+        """Sets the value."""
+        self._tracker.update(change)
+
+    async def wait(self, change: int) -> int:
+        """Waits until the value is at least `change` and returns it."""
+        return await self._wait(change, None)
+
+    async def timed_wait(self, change: int, timeout: float) -> int:
+        """Likewise for at most `timeout` seconds."""
+        return await self._wait(change, timeout)
+
+    def close(self) -> None:
+        """Releases all waiters."""
+        self._tracker.close()
+
+    async def _wait(self, change: int, timeout: float | None) -> int:
+        value: int = await _complete(
+            lambda queue, token: self._tracker._notify(queue, token, change, timeout)
+        )
+        return value
+
+
+@final
+class Service(Running):
+    __doc__ = "A running instance: one member of a cluster, or one that may become one."
+
+    @classmethod
+    async def start(
+        cls,
+        state_machine: object,
+        *,
+        data_dir: str | os.PathLike[str] | None = None,
+        listen: str = "",
+        storage: str = "wal",
+        **settings: object,
+    ) -> Self:
+        """Opens the store, the state machine and the listener, and starts the threads."""
+        together = start_settings(data_dir, listen, storage, settings)
+        starting = asyncio.ensure_future(asyncio.to_thread(cls, state_machine, together))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            starting.add_done_callback(_abandon)
+            raise
+
+    async def close(self) -> None:
+        """Stops the service and its threads."""
+        await asyncio.to_thread(self._close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with quiet_after(error):
+            await self.close()
+
+    async def initialize_cluster(self, address: str, *, timeout: float | None = None) -> None:
+        """Makes this Standalone service a cluster of one."""
+        await self._done("initialize_cluster", address, timeout)
+
+    async def add_node(self, address: str, *, timeout: float | None = None) -> None:
+        """Adds the node at the address."""
+        await self._done("add_node", address, timeout)
+
+    async def remove_node(self, node_id: int, *, timeout: float | None = None) -> None:
+        """Removes a member."""
+        await self._done("remove_node", node_id, timeout)
+
+    async def propose(self, change: Any, *, timeout: float | None = None) -> Position:
+        """Returns as soon as the change is in the leader's log."""
+        position: Position = await self._done("propose", change, timeout)
+        return position
+
+    async def propose_wait(self, change: Any, *, timeout: float | None = None) -> Reply:
+        """Returns when this node has applied the change."""
+        reply: Reply = await self._done("propose_wait", change, timeout)
+        return reply
+
+    async def read_barrier(self, *, timeout: float | None = None) -> None:
+        """Returns when this node has applied what was acknowledged anywhere before the call."""
+        await self._done("read_barrier", None, timeout)
+
+    @property
+    def applied_tracker(self) -> ChangeTracker:  # type: ignore[override]
+        """Follows `last_applied`; only this service moves and closes it."""
+        return ChangeTracker._of(super().applied_tracker)
+
+    def _done(self, op: str, argument: object, timeout: float | None) -> "asyncio.Future[Any]":
+        return _complete(
+            lambda queue, token: self._submit(queue, token, op, argument, timeout), self._explain
+        )
+
+
+def _abandon(starting: "asyncio.Future[Service]") -> None:
+    """Closes a service whose start was cancelled: nobody else can."""
+    if not starting.cancelled() and starting.exception() is None:
+        loop = asyncio.get_running_loop()
+        loop.run_in_executor(None, starting.result()._close)
+
+
+_loops: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Completions[asyncio.Future[Any]]]"
+_loops = weakref.WeakKeyDictionary()
+
+
+def _completions() -> "Completions[asyncio.Future[Any]]":
+    """The completions of the running loop. The loop holds them by the reader on their descriptor;
+    those of closed loops go when a new one comes."""
+    loop = asyncio.get_running_loop()
+    completions = _loops.get(loop)
+    if completions is None:
+        for closed in [other for other in _loops if other.is_closed()]:
+            del _loops[closed]
+        completions = _loops[loop] = Completions(_is_awaited)
+        loop.add_reader(completions.queue.fileno(), functools.partial(completions.take, 0))
+    return completions
+
+
+def _is_awaited(future: "asyncio.Future[Any]") -> bool:
+    return not future.done()
+
+
+def _complete(start: Start, explain: Any = None) -> "asyncio.Future[Any]":
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    return _completions().start(start, future, explain or _nothing_behind)
+
+
+def _nothing_behind(error: BaseException) -> None:
+    """A tracker has nothing to add to its errors."""

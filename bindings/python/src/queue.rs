@@ -1,0 +1,69 @@
+//! The completion queue under futures and event loops. Python keeps the futures, by token.
+
+use crate::completion;
+use crate::error::exception;
+use crate::guard::Born;
+use crate::wait::seconds;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+use quorate_engine::queue::{self, Completion};
+
+/// Where asynchronous results arrive.
+#[pyclass(frozen, module = "quorate._quorate")]
+pub struct Queue {
+    queue: queue::Queue,
+    born: Born,
+}
+
+impl Queue {
+    pub fn engine(&self) -> &queue::Queue {
+        &self.queue
+    }
+}
+
+#[pymethods]
+impl Queue {
+    #[new]
+    fn new(py: Python<'_>) -> PyResult<Queue> {
+        let queue = queue::Queue::new().map_err(|error| exception(py, &error))?;
+        Ok(Queue { queue, born: Born::here() })
+    }
+
+    /// Readable as long as the queue is not empty.
+    fn fileno(&self) -> i32 {
+        self.queue.fd()
+    }
+
+    /// Up to `cap` completions as (token, value, None) or (token, None, exception); none after the
+    /// timeout or a wake.
+    fn poll<'py>(
+        &self,
+        py: Python<'py>,
+        cap: usize,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        self.born.check("queue").map_err(|error| exception(py, &error))?;
+        let timeout = seconds(timeout)?;
+        let mut done = Vec::new();
+        if timeout.is_some_and(|timeout| timeout.is_zero()) {
+            self.queue.poll(&mut done, cap, timeout);
+        } else {
+            py.detach(|| self.queue.poll(&mut done, cap, timeout));
+        }
+        let rows = done.into_iter().map(|completion| row(py, completion));
+        PyList::new(py, rows.collect::<PyResult<Vec<_>>>()?)
+    }
+
+    /// Makes the present poll, or the next one, return at once.
+    fn wake(&self) {
+        self.queue.wake();
+    }
+}
+
+fn row(py: Python<'_>, completion: Completion) -> PyResult<Bound<'_, PyTuple>> {
+    let token = completion.token;
+    match completion::value(py, completion)? {
+        Ok(value) => (token, value, py.None()).into_pyobject(py),
+        Err(error) => (token, py.None(), exception(py, &error).into_value(py)).into_pyobject(py),
+    }
+}

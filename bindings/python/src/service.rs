@@ -1,0 +1,313 @@
+//! `Service` under the classes of `quorate` and `quorate.aio`: everything that looks, and the two ways
+//! to have something done: wait for it here, or have it completed in a queue.
+
+use crate::change::Change;
+use crate::completion::{self, Position};
+use crate::error::{Failure, exception};
+use crate::guard::{self, Born, Callback};
+use crate::queue::Queue;
+use crate::settings;
+use crate::state_machine::Machine;
+use crate::status;
+use crate::tracker::ChangeTracker;
+use crate::wait::{self, seconds};
+use pyo3::exceptions::PyValueError;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use quorate_engine::consensus::types::{EntryId, NodeId};
+use quorate_engine::error::Error;
+use quorate_engine::queue;
+use quorate_engine::service::{self, Op, Request, Timeout};
+use quorate_engine::status::{Info, Report};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A running instance.
+#[pyclass(frozen, subclass, module = "quorate._quorate")]
+pub struct Service {
+    /// Taken only by `drop`.
+    service: Option<service::Service>,
+    failure: Failure,
+    closed: AtomicBool,
+    born: Born,
+}
+
+/// From how many bytes on the copy that the engine makes is worth letting others run meanwhile.
+const LARGE: usize = 64 << 10;
+
+/// What to do, with what it takes held in Python.
+enum Work {
+    ProposeWait(Change),
+    Propose(Change),
+    ReadBarrier,
+    InitializeCluster(String),
+    AddNode(String),
+    RemoveNode(NodeId),
+}
+
+impl Work {
+    fn from_python(op: &str, argument: &Bound<'_, PyAny>) -> PyResult<Work> {
+        Ok(match op {
+            "propose_wait" => Work::ProposeWait(Change::from_python(argument)?),
+            "propose" => Work::Propose(Change::from_python(argument)?),
+            "read_barrier" => Work::ReadBarrier,
+            "initialize_cluster" => Work::InitializeCluster(argument.extract()?),
+            "add_node" => Work::AddNode(argument.extract()?),
+            "remove_node" => Work::RemoveNode(NodeId(argument.extract()?)),
+            _ => return Err(PyValueError::new_err(format!("no such work: {op}"))),
+        })
+    }
+
+    fn is_large(&self, py: Python<'_>) -> bool {
+        match self {
+            Work::ProposeWait(change) | Work::Propose(change) => change.bytes(py).len() >= LARGE,
+            _ => false,
+        }
+    }
+
+    /// Lends the work as the engine wants it.
+    fn lend<R>(&self, py: Python<'_>, take: impl FnOnce(Op<'_>) -> R) -> R {
+        match self {
+            Work::ProposeWait(change) => change.lend(py, |new| take(Op::ProposeWait(new))),
+            Work::Propose(change) => change.lend(py, |new| take(Op::Propose(new))),
+            Work::ReadBarrier => take(Op::ReadBarrier),
+            Work::InitializeCluster(address) => take(Op::InitializeCluster(address)),
+            Work::AddNode(address) => take(Op::AddNode(address)),
+            Work::RemoveNode(node) => take(Op::RemoveNode(*node)),
+        }
+    }
+}
+
+impl Service {
+    fn service(&self) -> &service::Service {
+        self.service.as_ref().expect("only drop takes it")
+    }
+
+    fn explain(&self, py: Python<'_>, error: &Error) -> PyErr {
+        self.failure.explain(py, error)
+    }
+
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        self.born.check("service").map_err(|error| exception(py, &error))
+    }
+
+    fn info(&self, py: Python<'_>) -> PyResult<Info> {
+        self.check(py)?;
+        Ok(self.service().info())
+    }
+
+    fn submit(
+        &self,
+        queue: &queue::Queue,
+        token: u64,
+        op: Op<'_>,
+        timeout: Timeout,
+    ) -> Result<(), Error> {
+        self.service().submit(queue, &[Request { token, timeout, op }]).map(drop)
+    }
+}
+
+#[pymethods]
+impl Service {
+    /// Opens the store, the state machine and the listener, and starts the threads.
+    #[new]
+    fn new(state_machine: &Bound<'_, PyAny>, settings: &Bound<'_, PyDict>) -> PyResult<Service> {
+        let py = state_machine.py();
+        guard::may_wait().map_err(|error| exception(py, &error))?;
+        let settings = settings::from_keywords(settings)?;
+        let failure = Failure::default();
+        let machine = Box::new(Machine::new(state_machine, failure.clone())?);
+        let service = py
+            .detach(|| service::Service::start(settings, machine))
+            .map_err(|error| failure.explain(py, &error))?;
+        let closed = AtomicBool::new(false);
+        Ok(Service { service: Some(service), failure, closed, born: Born::here() })
+    }
+
+    /// Does something and waits for it. The op is the name of the call.
+    fn _wait(
+        &self,
+        py: Python<'_>,
+        op: &str,
+        argument: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+    ) -> PyResult<Py<PyAny>> {
+        self.check(py)?;
+        let work = Work::from_python(op, argument)?;
+        let timeout = seconds(timeout)?;
+        let completion =
+            work.lend(py, |op| wait::one(py, |queue| self.submit(queue, 0, op, timeout)));
+        let completion =
+            completion.map_err(|stopped| stopped.raise(|error| self.explain(py, &error)))?;
+        completion::value(py, completion)?.map_err(|error| self.explain(py, &error))
+    }
+
+    /// Likewise without waiting: one completion with `token` in `queue`, unless this raises.
+    fn _submit(
+        &self,
+        py: Python<'_>,
+        queue: &Queue,
+        token: u64,
+        op: &str,
+        argument: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+    ) -> PyResult<()> {
+        self.check(py)?;
+        let work = Work::from_python(op, argument)?;
+        let timeout = seconds(timeout)?;
+        let is_large = work.is_large(py);
+        let submitted = work.lend(py, |op| {
+            let submit = || self.submit(queue.engine(), token, op, timeout);
+            if is_large { py.detach(submit) } else { submit() }
+        });
+        submitted.map_err(|error| self.explain(py, &error))
+    }
+
+    /// Completes the exception of a completion: what the state machine raised is its cause.
+    fn _explain(&self, py: Python<'_>, error: &Bound<'_, PyAny>) -> PyResult<()> {
+        let status = error.getattr("status")?.extract()?;
+        self.failure.blame(py, &PyErr::from_value(error.clone()), status);
+        Ok(())
+    }
+
+    /// Stops the service. In the child of a fork there is nothing to stop.
+    fn _close(&self, py: Python<'_>) -> PyResult<()> {
+        self.closed.store(true, Ordering::Relaxed);
+        if !self.born.is_here() {
+            return Ok(());
+        }
+        guard::may_wait().map_err(|error| exception(py, &error))?;
+        py.detach(|| self.service().close()).map_err(|error| self.explain(py, &error))
+    }
+
+    /// Nothing is left to close.
+    #[getter]
+    fn _is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed) || !self.born.is_here()
+    }
+
+    /// The id of this node.
+    #[getter]
+    fn my_id(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.info(py)?.my_id.0)
+    }
+
+    /// 0 in no cluster.
+    #[getter]
+    fn cluster_id(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.info(py)?.cluster_id.0)
+    }
+
+    /// 0 unknown; on the leader its own.
+    #[getter]
+    fn leader_id(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.info(py)?.leader_id.0)
+    }
+
+    /// Follower, leader and so on.
+    #[getter]
+    fn state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        status::state(py, self.info(py)?.state)
+    }
+
+    /// Where the current change of membership stands.
+    #[getter]
+    fn membership_change_mode<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        status::mode(py, self.info(py)?.membership_change_mode)
+    }
+
+    /// The term.
+    #[getter]
+    fn current_term(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.info(py)?.current_term.0)
+    }
+
+    /// The last entry known to be committed.
+    #[getter]
+    fn commit_index(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.info(py)?.commit_index.0)
+    }
+
+    /// The last entry applied here.
+    #[getter]
+    fn last_applied(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.info(py)?.last_applied.0)
+    }
+
+    /// The lowest index of the log; 0 when it is empty.
+    #[getter]
+    fn first_index(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.info(py)?.first_index.0)
+    }
+
+    /// The end of the log.
+    #[getter]
+    fn last_index(&self, py: Python<'_>) -> PyResult<Position> {
+        let info = self.info(py)?;
+        Ok(Position::from(EntryId::new(info.last_index, info.last_term)))
+    }
+
+    /// Where the listener really is; empty without one.
+    #[getter]
+    fn address(&self, py: Python<'_>) -> PyResult<&str> {
+        self.check(py)?;
+        Ok(self.service().address().unwrap_or_default())
+    }
+
+    /// The configuration in force; empty when Standalone.
+    #[getter]
+    fn node_config<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.check(py)?;
+        status::node_list(py, &self.service().node_config())
+    }
+
+    /// Diagnosis.
+    #[getter]
+    fn raft_status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.check(py)?;
+        status::protocol_status(py, self.service().raft_status())
+    }
+
+    /// Follows `last_applied`; only this service moves and closes it.
+    #[getter]
+    fn applied_tracker(&self, py: Python<'_>) -> PyResult<ChangeTracker> {
+        self.check(py)?;
+        Ok(ChangeTracker::of(self.service().applied_tracker()))
+    }
+
+    /// A text for people and tools.
+    #[pyo3(signature = (kind="json"))]
+    fn report(&self, py: Python<'_>, kind: &str) -> PyResult<String> {
+        self.check(py)?;
+        let kind = match kind {
+            "json" => Report::Json,
+            "prometheus" => Report::Prometheus,
+            _ => return Err(PyValueError::new_err("a report is \"json\" or \"prometheus\"")),
+        };
+        Ok(py.detach(|| self.service().report(kind)))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.failure.traverse(&visit)
+    }
+
+    fn __clear__(&self) {
+        self.failure.clear();
+    }
+}
+
+impl Drop for Service {
+    /// Closes, with the GIL released: the thread that applies may be waiting for it.
+    fn drop(&mut self) {
+        let mut service = self.service.take();
+        if !self.born.is_here() {
+            std::mem::forget(service);
+        } else if Callback::is_here() {
+            // Closing waits for the very thread that is in here.
+            let closing = std::thread::Builder::new().name("quorate-close".to_owned());
+            let _ = closing.spawn(move || drop(service));
+        } else {
+            Python::try_attach(|py| py.detach(|| drop(service.take())));
+        }
+    }
+}

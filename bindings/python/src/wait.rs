@@ -1,0 +1,132 @@
+//! Waiting for one completion with the GIL released, in slices, so that Ctrl-C ends the wait: only
+//! Python's main thread runs signal handlers, and only when asked to.
+//!
+//! Each wait has a queue to itself, taken from the thread's idle ones. A wait that was interrupted
+//! drops its queue, so what comes later reaches nobody; a signal handler that waits in the middle of a
+//! wait takes another one.
+
+use crate::guard::{self, Born};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use quorate_engine::error::Error;
+use quorate_engine::queue::{Completion, Queue};
+use quorate_engine::service::Timeout;
+use std::cell::RefCell;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long Ctrl-C may go unnoticed.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// Idle queues that a thread keeps; each is a descriptor.
+const IDLE_MAX: usize = 2;
+
+thread_local! {
+    static IDLE: RefCell<Vec<(Born, Queue)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Seconds as Python has them; below zero is zero, as with a deadline that has passed.
+pub fn seconds(timeout: Option<f64>) -> PyResult<Timeout> {
+    match timeout {
+        Some(timeout) if timeout.is_nan() => Err(PyValueError::new_err("timeout is not a number")),
+        Some(timeout) => Ok(Duration::try_from_secs_f64(timeout.max(0.0)).ok()),
+        None => Ok(None),
+    }
+}
+
+/// Why there is no completion.
+pub enum Stopped {
+    /// It could not be started.
+    Refused(Error),
+    /// A signal handler raised, as Ctrl-C does.
+    Raised(PyErr),
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Stopped {
+        Stopped::Refused(error)
+    }
+}
+
+impl Stopped {
+    pub fn raise(self, explain: impl FnOnce(Error) -> PyErr) -> PyErr {
+        match self {
+            Stopped::Refused(error) => explain(error),
+            Stopped::Raised(raised) => raised,
+        }
+    }
+}
+
+/// Starts something that gives one completion in the queue it gets, and waits for that.
+pub fn one(
+    py: Python<'_>,
+    start: impl FnOnce(&Queue) -> Result<(), Error> + Send,
+) -> Result<Completion, Stopped> {
+    guard::may_wait()?;
+    let queue = idle_queue()?;
+    let _waiting = Waiting::enter();
+    let mut done = Vec::with_capacity(1);
+    py.detach(|| start(&queue).map(|()| queue.poll(&mut done, 1, Some(SLICE))))?;
+    loop {
+        if let Some(completion) = done.pop() {
+            keep_idle(queue);
+            return Ok(completion);
+        }
+        py.check_signals().map_err(Stopped::Raised)?;
+        py.detach(|| queue.poll(&mut done, 1, Some(SLICE)));
+    }
+}
+
+fn idle_queue() -> Result<Queue, Error> {
+    while let Some((born, queue)) = IDLE.with_borrow_mut(Vec::pop) {
+        if born.is_here() {
+            return Ok(queue);
+        }
+    }
+    Queue::new()
+}
+
+fn keep_idle(queue: Queue) {
+    IDLE.with_borrow_mut(|idle| {
+        if idle.len() < IDLE_MAX {
+            idle.push((Born::here(), queue));
+        }
+    });
+}
+
+/// How many threads wait, so that the interpreter can let them return before it ends.
+static WAITING: Mutex<usize> = Mutex::new(0);
+static NONE_WAITS: Condvar = Condvar::new();
+
+struct Waiting(());
+
+impl Waiting {
+    fn enter() -> Waiting {
+        *WAITING.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        Waiting(())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+        *waiting -= 1;
+        if *waiting == 0 {
+            NONE_WAITS.notify_all();
+        }
+    }
+}
+
+/// Waits, at most for `timeout` seconds, until no thread is inside a wait: at the interpreter's end,
+/// after all services were closed, so that daemon threads are out of here.
+#[pyfunction]
+pub fn settle(py: Python<'_>, timeout: f64) -> PyResult<bool> {
+    let timeout = seconds(Some(timeout))?.unwrap_or(Duration::MAX);
+    Ok(py.detach(|| {
+        let waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+        let (waiting, _) = NONE_WAITS
+            .wait_timeout_while(waiting, timeout, |waiting| *waiting > 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        *waiting == 0
+    }))
+}
