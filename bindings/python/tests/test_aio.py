@@ -1,0 +1,251 @@
+"""The same on asyncio: nothing blocks the loop; cancelling abandons the wait, not the change."""
+
+import asyncio
+import contextlib
+import gc
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import quorate
+import quorate.aio
+from conftest import LOCAL, LONG, Failing, Gate, Log
+from quorate.aio import ChangeTracker, Service
+
+AioStart = Callable[..., Awaitable[Service]]
+
+
+@pytest_asyncio.fixture
+async def start(tmp_path: Path) -> AsyncIterator[AioStart]:
+    services: list[Service] = []
+
+    async def start(machine: quorate.StateMachine | None = None, **settings: Any) -> Service:
+        settings.setdefault("data_dir", tmp_path / str(len(services)))
+        services.append(await Service.start(machine or Log(), **settings))
+        return services[-1]
+
+    yield start
+    for service in services:
+        with contextlib.suppress(quorate.ServiceFailed):
+            await service.close()
+
+
+async def until(fact: Callable[[], bool]) -> None:
+    async with asyncio.timeout(LONG):
+        while not fact():
+            await asyncio.sleep(0.01)
+
+
+async def test_alone(start: AioStart) -> None:
+    log = Log()
+    service = await start(log)
+    assert service.state is quorate.State.STANDALONE
+    assert repr(service).startswith("<quorate.aio.Service ")
+    reply = await service.propose_wait(b"one", timeout=LONG)
+    assert isinstance(reply, quorate.Reply) and reply.data == b"ONE"
+    position = await service.propose(quorate.Entry(b"two", tags=["t"]), timeout=LONG)
+    assert isinstance(position, quorate.Position)
+    await service.read_barrier(timeout=LONG)
+    assert log.data == [b"one", b"two"] and log.entries[1].tags == ("t",)
+    assert service.last_applied >= position.index
+    assert isinstance(service.report(), str)
+
+
+async def test_a_context_manager_closes(tmp_path: Path) -> None:
+    async with await Service.start(Log(), data_dir=tmp_path) as service:
+        await service.propose_wait(b"x", timeout=LONG)
+    assert service.state is quorate.State.STOPPED
+    with pytest.raises(quorate.Closed):
+        await service.propose_wait(b"x")
+    await service.close()
+
+
+async def test_thousands_at_once(start: AioStart) -> None:
+    log = Log()
+    service = await start(log)
+    replies = await asyncio.gather(
+        *(service.propose_wait(b"%d" % n, timeout=LONG) for n in range(2000))
+    )
+    assert [reply.data for reply in replies] == [b"%d" % n for n in range(2000)]
+    assert len(log.data) == 2000 and max(log.batches) > 1
+
+
+async def test_a_cluster(start: AioStart) -> None:
+    logs = [Log() for _ in range(3)]
+    services = [await start(log, listen=LOCAL) for log in logs]
+    first, second, third = services
+    await first.initialize_cluster(first.address, timeout=LONG)
+    for service in (second, third):
+        await first.add_node(service.address, timeout=LONG)
+    assert (await second.propose_wait(b"forwarded", timeout=LONG)).data == b"FORWARDED"
+    await third.read_barrier(timeout=LONG)
+    assert logs[2].data == [b"forwarded"]
+    await first.remove_node(third.my_id, timeout=LONG)
+    await until(lambda: third.state is quorate.State.STANDALONE)
+    await first.add_node(third.address, timeout=LONG)
+    await third.read_barrier(timeout=LONG)
+    assert logs[2].data == [b"forwarded"]
+    assert len(first.node_config.current) == 3
+    with pytest.raises(quorate.AlreadyMember):
+        await first.add_node(third.address, timeout=LONG)
+
+
+async def test_the_loop_runs_while_calls_wait(start: AioStart) -> None:
+    gate = Gate()
+    service = await start(gate)
+    waiting = asyncio.ensure_future(service.propose_wait(b"x", timeout=LONG))
+    ticks = 0
+    while not gate.entered.is_set():
+        await asyncio.sleep(0)
+        ticks += 1
+    assert ticks > 0 and not waiting.done()
+    gate.open.set()
+    assert (await waiting).data == b"X"
+
+
+async def test_cancelling_abandons_the_wait_not_the_change(start: AioStart) -> None:
+    gate = Gate()
+    service = await start(gate)
+    waiting = asyncio.ensure_future(service.propose_wait(b"one"))
+    await asyncio.to_thread(gate.entered.wait, LONG)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await service.propose_wait(b"two")
+    gate.open.set()
+    await service.propose_wait(b"three", timeout=LONG)
+    assert gate.data == [b"one", b"two", b"three"]
+
+
+async def test_time_outs(start: AioStart) -> None:
+    gate = Gate()
+    service = await start(gate)
+    with pytest.raises(quorate.TimedOut):
+        await service.propose_wait(b"x", timeout=0.02)
+    gate.open.set()
+
+
+async def test_a_failure_has_its_cause(start: AioStart) -> None:
+    service = await start(Failing())
+    with pytest.raises(quorate.QuorateError) as raised:
+        await service.propose_wait(b"bad", timeout=LONG)
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
+    await until(lambda: service.state is quorate.State.FAILED)
+    with pytest.raises(quorate.StateMachineFailed) as failed:
+        await service.propose_wait(b"late", timeout=LONG)
+    assert isinstance(failed.value.__cause__, ZeroDivisionError)
+    with pytest.raises(quorate.StateMachineFailed):
+        await service.close()
+
+
+async def test_the_body_speaks_first(tmp_path: Path) -> None:
+    with pytest.raises(KeyError, match="mine"):
+        async with await Service.start(Failing(), data_dir=tmp_path) as service:
+            await service.propose(b"bad", timeout=LONG)
+            await until(lambda: service.state is quorate.State.FAILED)
+            raise KeyError("mine")
+
+
+async def test_closing_ends_what_waits(start: AioStart) -> None:
+    gate = Gate()
+    service = await start(gate)
+    waiting = [asyncio.ensure_future(service.propose_wait(b"%d" % n)) for n in range(50)]
+    await asyncio.to_thread(gate.entered.wait, LONG)
+    closing = asyncio.ensure_future(service.close())
+    await until(lambda: service.state in (quorate.State.STOPPING, quorate.State.STOPPED))
+    gate.open.set()
+    await closing
+    async with asyncio.timeout(LONG):
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(outcome, quorate.Reply | quorate.Interrupted) for outcome in outcomes)
+
+
+async def test_what_start_refuses(tmp_path: Path) -> None:
+    with pytest.raises(quorate.NotFound, match="election_timeout"):
+        await Service.start(Log(), storage="memory", electoin_timeout=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="commit"):
+        await Service.start(object(), data_dir=tmp_path)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a change is bytes"):
+        async with await Service.start(Log(), data_dir=tmp_path) as service:
+            await service.propose_wait("text")  # type: ignore[arg-type]
+
+
+async def test_a_cancelled_start_leaves_nothing_open(tmp_path: Path) -> None:
+    opening, go_on = threading.Event(), threading.Event()
+
+    class Slow(Log):
+        def open(self) -> quorate.Applied:
+            opening.set()
+            assert go_on.wait(LONG)
+            return quorate.Applied()
+
+    starting = asyncio.ensure_future(Service.start(Slow(), data_dir=tmp_path))
+    await asyncio.to_thread(opening.wait, LONG)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    go_on.set()
+
+    async with asyncio.timeout(LONG):
+        while True:
+            try:
+                async with await Service.start(Log(), data_dir=tmp_path):
+                    return
+            except quorate.Locked:
+                await asyncio.sleep(0.01)
+
+
+async def test_trackers() -> None:
+    tracker = ChangeTracker()
+    waiting = [asyncio.ensure_future(tracker.wait(n)) for n in (1, 2, 3)]
+    await asyncio.sleep(0)
+    tracker.update(2)
+    assert await waiting[0] == await waiting[1] == 2
+    assert not waiting[2].done()
+    assert await tracker.timed_wait(3, 0.01) == 2
+    assert await tracker.timed_wait(2, 0) == 2
+    tracker.close()
+    assert await waiting[2] == 2
+    assert await tracker.wait(9) == 2
+
+
+async def test_named_trackers_are_those_of_threads() -> None:
+    waiting = asyncio.ensure_future(ChangeTracker.named("aio_and_threads").wait(5))
+    await asyncio.sleep(0)
+    quorate.ChangeTracker.named("aio_and_threads").update(6)
+    assert await waiting == 6
+
+
+async def test_applied_trackers(start: AioStart) -> None:
+    service = await start()
+    position = await service.propose(b"x", timeout=LONG)
+    tracker = service.applied_tracker
+    assert isinstance(tracker, ChangeTracker)
+    assert await tracker.wait(position.index) >= position.index
+    with pytest.raises(quorate.InvalidArgument):
+        tracker.update(1)
+
+
+def test_one_service_serves_loops_one_after_the_other(tmp_path: Path) -> None:
+    """A pool of loops, as test runners have them; what a loop leaves behind goes with it."""
+    service = asyncio.run(Service.start(Log(), data_dir=tmp_path))
+    for n in range(3):
+        reply = asyncio.run(asyncio.wait_for(service.propose_wait(b"%d" % n), LONG))
+        assert reply.data == b"%d" % n
+    asyncio.run(service.close())
+    before = len(quorate.aio._loops)  # type: ignore[attr-defined]
+    asyncio.run(ChangeTracker().timed_wait(1, 0))
+    gc.collect()
+    assert len(quorate.aio._loops) <= max(before, 1)  # type: ignore[attr-defined]
+
+
+def test_a_service_that_is_lost_unclosed_says_so(tmp_path: Path) -> None:
+    service = asyncio.run(Service.start(Log(), data_dir=tmp_path))
+    with pytest.warns(ResourceWarning, match="unclosed service"):
+        del service
+        gc.collect()
