@@ -3,7 +3,7 @@
     kv.py DIR HOST:PORT first      starts a cluster of one
     kv.py DIR HOST:PORT            starts a node that waits until another one adds it
 
-Then, line by line on standard input:
+Then, line by line on standard input, each answered by one line:
 add HOST:PORT | remove ID | set KEY VALUE | get KEY | status
 """
 
@@ -30,7 +30,7 @@ class Kv:
 
 def status(service: quorate.Service) -> str:
     me, leader = map(quorate.format_node_id, (service.my_id, service.leader_id))
-    return f"state={service.state} id={me} leader={leader} applied={service.last_applied}"
+    return f"{service.state} id={me} leader={leader} applied={service.last_applied}"
 
 
 def run(service: quorate.Service, kv: Kv, line: str) -> str:
@@ -61,7 +61,7 @@ def main(data_dir: str, listen: str, *first: str) -> None:
             try:
                 answer = run(service, kv, line)
             except quorate.OutcomeUnknown as error:
-                answer = f"{error} (it may be done)"
+                answer = f"error: {error} (it may be done)"
             except quorate.QuorateError as error:
                 answer = f"error: {error}"
             print(answer, flush=True)

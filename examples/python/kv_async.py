@@ -29,7 +29,8 @@ async def run(service: quorate.aio.Service, kv: Kv, line: str) -> str:
             await service.read_barrier(timeout=5)
             return kv.rows.get(rest, "(none)")
         case "status":
-            return f"state={service.state} applied={service.last_applied}"
+            me, leader = map(quorate.format_node_id, (service.my_id, service.leader_id))
+            return f"{service.state} id={me} leader={leader} applied={service.last_applied}"
     return USAGE
 
 
@@ -37,7 +38,7 @@ async def answer(service: quorate.aio.Service, kv: Kv, line: str) -> str:
     try:
         return await run(service, kv, line)
     except quorate.OutcomeUnknown as error:
-        return f"{error} (it may be done)"
+        return f"error: {error} (it may be done)"
     except quorate.QuorateError as error:
         return f"error: {error}"
 

@@ -33,7 +33,8 @@ class Kv:
         return self.process.stdout.readline().rstrip("\n")
 
     def status(self) -> dict[str, str]:
-        return dict(pair.split("=", 1) for pair in self.ask("status").split())
+        state, *pairs = self.ask("status").split()
+        return {"state": state, **dict(pair.split("=", 1) for pair in pairs)}
 
     def close(self) -> int:
         self.process.communicate(timeout=LONG)
