@@ -30,8 +30,6 @@ mod _quorate {
     #[pymodule_export]
     use super::error::error_kinds;
     #[pymodule_export]
-    use super::guard::forked;
-    #[pymodule_export]
     use super::queue::Queue;
     #[pymodule_export]
     use super::service::Service;

@@ -2,7 +2,7 @@
 
 use crate::completion;
 use crate::error::exception;
-use crate::guard::Born;
+use crate::guard::may_call;
 use crate::wait::seconds;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
@@ -10,14 +10,11 @@ use quorate_engine::queue::{self, Completion};
 
 /// Where asynchronous results arrive.
 #[pyclass(frozen, module = "quorate._quorate")]
-pub struct Queue {
-    queue: queue::Queue,
-    born: Born,
-}
+pub struct Queue(queue::Queue);
 
 impl Queue {
     pub fn engine(&self) -> &queue::Queue {
-        &self.queue
+        &self.0
     }
 }
 
@@ -25,13 +22,12 @@ impl Queue {
 impl Queue {
     #[new]
     fn new(py: Python<'_>) -> PyResult<Queue> {
-        let queue = queue::Queue::new().map_err(|error| exception(py, &error))?;
-        Ok(Queue { queue, born: Born::here() })
+        queue::Queue::new().map(Queue).map_err(|error| exception(py, &error))
     }
 
     /// Readable as long as the queue is not empty.
     fn fileno(&self) -> i32 {
-        self.queue.fd()
+        self.0.fd()
     }
 
     /// Up to `cap` completions as (token, value, None) or (token, None, exception); none after the
@@ -42,13 +38,13 @@ impl Queue {
         cap: usize,
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyList>> {
-        self.born.check("queue").map_err(|error| exception(py, &error))?;
+        may_call(py)?;
         let timeout = seconds(timeout)?;
         let mut done = Vec::new();
         if timeout.is_some_and(|timeout| timeout.is_zero()) {
-            self.queue.poll(&mut done, cap, timeout);
+            self.0.poll(&mut done, cap, timeout);
         } else {
-            py.detach(|| self.queue.poll(&mut done, cap, timeout));
+            py.detach(|| self.0.poll(&mut done, cap, timeout));
         }
         let rows = done.into_iter().map(|completion| row(py, completion));
         PyList::new(py, rows.collect::<PyResult<Vec<_>>>()?)
@@ -56,7 +52,7 @@ impl Queue {
 
     /// Makes the present poll, or the next one, return at once.
     fn wake(&self) {
-        self.queue.wake();
+        self.0.wake();
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::change::Change;
 use crate::completion::{self, Position};
 use crate::error::{Failure, exception};
-use crate::guard::{self, Born, Callback};
+use crate::guard::{may_call, may_wait};
 use crate::queue::Queue;
 use crate::settings;
 use crate::state_machine::Machine;
@@ -17,6 +17,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use quorate_engine::consensus::types::{EntryId, NodeId};
 use quorate_engine::error::Error;
+use quorate_engine::os;
 use quorate_engine::queue;
 use quorate_engine::service::{self, Op, Request, Timeout};
 use quorate_engine::status::{Info, Report};
@@ -29,7 +30,6 @@ pub struct Service {
     service: Option<service::Service>,
     failure: Failure,
     closed: AtomicBool,
-    born: Born,
 }
 
 /// From how many bytes on the copy that the engine makes is worth letting others run meanwhile.
@@ -87,12 +87,8 @@ impl Service {
         self.failure.explain(py, error)
     }
 
-    fn check(&self, py: Python<'_>) -> PyResult<()> {
-        self.born.check("service").map_err(|error| exception(py, &error))
-    }
-
     fn info(&self, py: Python<'_>) -> PyResult<Info> {
-        self.check(py)?;
+        may_call(py)?;
         Ok(self.service().info())
     }
 
@@ -113,7 +109,7 @@ impl Service {
     #[new]
     fn new(state_machine: &Bound<'_, PyAny>, settings: &Bound<'_, PyDict>) -> PyResult<Service> {
         let py = state_machine.py();
-        guard::may_wait().map_err(|error| exception(py, &error))?;
+        may_wait().map_err(|error| exception(py, &error))?;
         let settings = settings::from_keywords(settings)?;
         let failure = Failure::default();
         let machine = Box::new(Machine::new(state_machine, failure.clone())?);
@@ -121,7 +117,7 @@ impl Service {
             .detach(|| service::Service::start(settings, machine))
             .map_err(|error| failure.explain(py, &error))?;
         let closed = AtomicBool::new(false);
-        Ok(Service { service: Some(service), failure, closed, born: Born::here() })
+        Ok(Service { service: Some(service), failure, closed })
     }
 
     /// Does something and waits for it. The op is the name of the call.
@@ -132,7 +128,7 @@ impl Service {
         argument: &Bound<'_, PyAny>,
         timeout: Option<f64>,
     ) -> PyResult<Py<PyAny>> {
-        self.check(py)?;
+        may_call(py)?;
         let work = Work::from_python(op, argument)?;
         let timeout = seconds(timeout)?;
         let completion =
@@ -152,7 +148,7 @@ impl Service {
         argument: &Bound<'_, PyAny>,
         timeout: Option<f64>,
     ) -> PyResult<()> {
-        self.check(py)?;
+        may_call(py)?;
         let work = Work::from_python(op, argument)?;
         let timeout = seconds(timeout)?;
         let is_large = work.is_large(py);
@@ -173,17 +169,17 @@ impl Service {
     /// Stops the service. In the child of a fork there is nothing to stop.
     fn _close(&self, py: Python<'_>) -> PyResult<()> {
         self.closed.store(true, Ordering::Relaxed);
-        if !self.born.is_here() {
+        if os::forked() {
             return Ok(());
         }
-        guard::may_wait().map_err(|error| exception(py, &error))?;
+        may_wait().map_err(|error| exception(py, &error))?;
         py.detach(|| self.service().close()).map_err(|error| self.explain(py, &error))
     }
 
     /// Nothing is left to close.
     #[getter]
     fn _is_closed(&self) -> bool {
-        self.closed.load(Ordering::Relaxed) || !self.born.is_here()
+        self.closed.load(Ordering::Relaxed) || os::forked()
     }
 
     /// The id of this node.
@@ -250,35 +246,35 @@ impl Service {
     /// Where the listener really is; empty without one.
     #[getter]
     fn address(&self, py: Python<'_>) -> PyResult<&str> {
-        self.check(py)?;
+        may_call(py)?;
         Ok(self.service().address().unwrap_or_default())
     }
 
     /// The configuration in force; empty when Standalone.
     #[getter]
     fn node_config<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.check(py)?;
+        may_call(py)?;
         status::node_list(py, &self.service().node_config())
     }
 
     /// Diagnosis.
     #[getter]
     fn raft_status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.check(py)?;
+        may_call(py)?;
         status::protocol_status(py, self.service().raft_status())
     }
 
     /// Follows `last_applied`; only this service moves and closes it.
     #[getter]
     fn applied_tracker(&self, py: Python<'_>) -> PyResult<ChangeTracker> {
-        self.check(py)?;
+        may_call(py)?;
         Ok(ChangeTracker::of(self.service().applied_tracker()))
     }
 
     /// A text for people and tools.
     #[pyo3(signature = (kind="json"))]
     fn report(&self, py: Python<'_>, kind: &str) -> PyResult<String> {
-        self.check(py)?;
+        may_call(py)?;
         let kind = match kind {
             "json" => Report::Json,
             "prometheus" => Report::Prometheus,
@@ -300,12 +296,11 @@ impl Drop for Service {
     /// Closes, with the GIL released: the thread that applies may be waiting for it.
     fn drop(&mut self) {
         let mut service = self.service.take();
-        if !self.born.is_here() {
+        if os::forked() {
             std::mem::forget(service);
-        } else if Callback::is_here() {
+        } else if os::in_callback() {
             // Closing waits for the very thread that is in here.
-            let closing = std::thread::Builder::new().name("quorate-close".to_owned());
-            let _ = closing.spawn(move || drop(service));
+            let _ = os::spawn("quorate-close", move || drop(service));
         } else {
             Python::try_attach(|py| py.detach(|| drop(service.take())));
         }

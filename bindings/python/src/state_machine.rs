@@ -3,7 +3,6 @@
 
 use crate::entry::Entry;
 use crate::error::Failure;
-use crate::guard::Callback;
 use crate::thread_state;
 use bytes::Bytes;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
@@ -34,7 +33,6 @@ impl Machine {
     /// Runs a callback, attached. What it raises becomes the failure of the service.
     fn call<R>(&self, callback: impl FnOnce(Python<'_>) -> PyResult<R>) -> Result<R, String> {
         thread_state::keep();
-        let _inside = Callback::enter();
         let attached = Python::try_attach(|py| {
             callback(py).map_err(|error| {
                 self.failure.set(py, &error);

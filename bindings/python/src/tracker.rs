@@ -2,7 +2,7 @@
 
 use crate::completion;
 use crate::error::exception;
-use crate::guard::Born;
+use crate::guard::may_call;
 use crate::queue::Queue;
 use crate::wait::{self, seconds};
 use pyo3::prelude::*;
@@ -12,24 +12,17 @@ use quorate_engine::tracker;
 
 /// A counter to wait on. All calls from any thread.
 #[pyclass(frozen, module = "quorate")]
-pub struct ChangeTracker {
-    tracker: tracker::ChangeTracker,
-    born: Born,
-}
+pub struct ChangeTracker(tracker::ChangeTracker);
 
 impl ChangeTracker {
     pub fn of(tracker: tracker::ChangeTracker) -> ChangeTracker {
-        ChangeTracker { tracker, born: Born::here() }
-    }
-
-    fn check(&self, py: Python<'_>) -> PyResult<()> {
-        self.born.check("tracker").map_err(|error| exception(py, &error))
+        ChangeTracker(tracker)
     }
 
     fn wait_for(&self, py: Python<'_>, change: u64, timeout: Timeout) -> PyResult<Py<PyAny>> {
-        self.check(py)?;
+        may_call(py)?;
         let raise = |error: Error| exception(py, &error);
-        let completion = wait::one(py, |queue| self.tracker.notify(change, timeout, queue, 0));
+        let completion = wait::one(py, |queue| self.0.notify(change, timeout, queue, 0));
         completion::value(py, completion.map_err(|stopped| stopped.raise(raise))?)?.map_err(raise)
     }
 }
@@ -51,8 +44,8 @@ impl ChangeTracker {
     /// Sets the value, also to a lower one, and wakes whoever waits for it or less. After close it
     /// does nothing.
     fn update(&self, py: Python<'_>, change: u64) -> PyResult<()> {
-        self.check(py)?;
-        self.tracker.update(change).map_err(|error| exception(py, &error))
+        may_call(py)?;
+        self.0.update(change).map_err(|error| exception(py, &error))
     }
 
     /// Waits until the value is at least `change` and returns it; after close the value as it is.
@@ -68,8 +61,8 @@ impl ChangeTracker {
     /// Releases all waiters with the value as it is. An applied tracker is closed by its service; here
     /// nothing happens to it.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        self.check(py)?;
-        self.tracker.close();
+        may_call(py)?;
+        self.0.close();
         Ok(())
     }
 
@@ -82,8 +75,8 @@ impl ChangeTracker {
         change: u64,
         timeout: Option<f64>,
     ) -> PyResult<()> {
-        self.check(py)?;
-        self.tracker
+        may_call(py)?;
+        self.0
             .notify(change, seconds(timeout)?, queue.engine(), token)
             .map_err(|error| exception(py, &error))
     }

@@ -5,10 +5,11 @@
 //! drops its queue, so what comes later reaches nobody; a signal handler that waits in the middle of a
 //! wait takes another one.
 
-use crate::guard::{self, Born};
+use crate::guard;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use quorate_engine::error::Error;
+use quorate_engine::os;
 use quorate_engine::queue::{Completion, Queue};
 use quorate_engine::service::Timeout;
 use std::cell::RefCell;
@@ -22,7 +23,7 @@ const SLICE: Duration = Duration::from_millis(100);
 const IDLE_MAX: usize = 2;
 
 thread_local! {
-    static IDLE: RefCell<Vec<(Born, Queue)>> = const { RefCell::new(Vec::new()) };
+    static IDLE: RefCell<Vec<Queue>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Seconds as Python has them; below zero is zero, as with a deadline that has passed.
@@ -78,18 +79,13 @@ pub fn one(
 }
 
 fn idle_queue() -> Result<Queue, Error> {
-    while let Some((born, queue)) = IDLE.with_borrow_mut(Vec::pop) {
-        if born.is_here() {
-            return Ok(queue);
-        }
-    }
-    Queue::new()
+    IDLE.with_borrow_mut(Vec::pop).map_or_else(Queue::new, Ok)
 }
 
 fn keep_idle(queue: Queue) {
     IDLE.with_borrow_mut(|idle| {
         if idle.len() < IDLE_MAX {
-            idle.push((Born::here(), queue));
+            idle.push(queue);
         }
     });
 }
@@ -122,6 +118,9 @@ impl Drop for Waiting {
 #[pyfunction]
 pub fn settle(py: Python<'_>, timeout: f64) -> PyResult<bool> {
     let timeout = seconds(Some(timeout))?.unwrap_or(Duration::MAX);
+    if os::forked() {
+        return Ok(true); // those that wait stayed with the parent
+    }
     Ok(py.detach(|| {
         let waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
         let (waiting, _) = NONE_WAITS

@@ -344,6 +344,7 @@ class Settings(TypedDict, total=False):
     max_queued_entries: int
     max_queued_bytes: int
     max_inflight_bytes: int
+    segment_bytes: int
     insecure: bool
     adopt_copied_directory: bool
 

@@ -154,7 +154,6 @@ def _at_exit() -> None:
 def _after_fork_in_child() -> None:
     """The threads stayed with the parent: services refuse, futures start anew."""
     global _the_drain, _drain_lock
-    _quorate.forked()
     _running.clear()
     _the_drain = None
     _drain_lock = threading.Lock()
