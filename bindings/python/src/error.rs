@@ -5,8 +5,10 @@ use pyo3::exceptions::PyBaseException;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use quorate_engine::error::{Error, ErrorKind, Outcome, outcome_of};
-use std::sync::{Arc, Mutex, PoisonError};
+use quorate_engine::error::{Error, ErrorKind, Outcome};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 static FROM_ENGINE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
@@ -28,35 +30,26 @@ pub fn error_kinds() -> Vec<(i32, &'static str, i32)> {
 }
 
 /// The exception by which a state machine failed, kept until the service is told of: it becomes the
-/// cause of every `ServiceFailed`. The first one counts.
+/// cause of what follows from it. The first one counts.
 #[derive(Clone, Default)]
 pub struct Failure(Arc<Mutex<Option<Py<PyBaseException>>>>);
 
 impl Failure {
     pub fn set(&self, py: Python<'_>, error: &PyErr) {
         let value = error.value(py).clone().unbind();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(value);
+        lock(&self.0).get_or_insert(value);
     }
 
-    /// The exception for an error of this service.
+    /// The exception for an error of this service, with its cause if that is behind it.
     pub fn explain(&self, py: Python<'_>, error: &Error) -> PyErr {
         let raised = exception(py, error);
-        self.blame(py, &raised, error.kind.code());
-        raised
-    }
-
-    /// Makes what was raised the cause of an exception with that status, if that follows from it.
-    pub fn blame(&self, py: Python<'_>, raised: &PyErr, status: i32) {
-        let follows = outcome_of(status) == Outcome::Fatal
-            || [ErrorKind::Interrupted, ErrorKind::StateMachine].iter().any(|k| k.code() == status);
-        if follows && let Some(cause) = self.get(py) {
+        let follows = error.kind.outcome() == Outcome::Fatal
+            || matches!(error.kind, ErrorKind::Interrupted | ErrorKind::StateMachine);
+        let cause = lock(&self.0).as_ref().map(|value| value.bind(py).clone());
+        if follows && let Some(cause) = cause {
             raised.set_cause(py, Some(PyErr::from_value(cause.into_any())));
         }
-    }
-
-    fn get<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBaseException>> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.as_ref().map(|value| value.bind(py).clone())
+        raised
     }
 
     /// For the garbage collector: the traceback of the exception leads to the state machine, which may
@@ -69,7 +62,54 @@ impl Failure {
     }
 
     pub fn clear(&self) {
-        let dropped = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(dropped);
+        let dropped = lock(&self.0).take();
+        drop(dropped); // the lock is free by now: this may run any code
     }
+}
+
+/// Bits of a token that are the caller's; those above name the service, so that whoever takes a
+/// completion finds the failure that it follows from.
+const TOKEN_BITS: u32 = 40;
+
+static KNOWN: Mutex<BTreeMap<u64, Failure>> = Mutex::new(BTreeMap::new());
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// A failure that can be found by the tokens of its service.
+pub struct Known {
+    number: u64,
+    pub failure: Failure,
+}
+
+impl Known {
+    pub fn new(failure: Failure) -> Known {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed) & (u64::MAX >> TOKEN_BITS);
+        lock(&KNOWN).insert(number, failure.clone());
+        Known { number, failure }
+    }
+
+    /// The caller's token with the name of the service.
+    pub fn mark(&self, token: u64) -> u64 {
+        self.number << TOKEN_BITS | token
+    }
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        lock(&KNOWN).remove(&self.number);
+    }
+}
+
+/// The caller's token.
+pub fn unmark(token: u64) -> u64 {
+    token & ((1 << TOKEN_BITS) - 1)
+}
+
+/// The exception for an error that came with a marked token.
+pub fn explain(py: Python<'_>, token: u64, error: &Error) -> PyErr {
+    let failure = lock(&KNOWN).get(&(token >> TOKEN_BITS)).cloned();
+    failure.map_or_else(|| exception(py, error), |failure| failure.explain(py, error))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,7 @@
 //! The completion queue under futures and event loops. Python keeps the futures, by token.
 
 use crate::completion;
-use crate::error::exception;
+use crate::error::{exception, explain, unmark};
 use crate::guard::may_call;
 use crate::wait::seconds;
 use pyo3::prelude::*;
@@ -57,9 +57,13 @@ impl Queue {
 }
 
 fn row(py: Python<'_>, completion: Completion) -> PyResult<Bound<'_, PyTuple>> {
-    let token = completion.token;
+    let marked = completion.token;
+    let token = unmark(marked);
     match completion::value(py, completion)? {
         Ok(value) => (token, value, py.None()).into_pyobject(py),
-        Err(error) => (token, py.None(), exception(py, &error).into_value(py)).into_pyobject(py),
+        Err(error) => {
+            let raised = explain(py, marked, &error).into_value(py);
+            (token, py.None(), raised).into_pyobject(py)
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::change::Change;
 use crate::completion::{self, Position};
-use crate::error::{Failure, exception};
+use crate::error::{Failure, Known, exception};
 use crate::guard::{may_call, may_wait};
 use crate::queue::Queue;
 use crate::settings;
@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Service {
     /// Taken only by `drop`.
     service: Option<service::Service>,
-    failure: Failure,
+    known: Known,
     closed: AtomicBool,
 }
 
@@ -84,7 +84,7 @@ impl Service {
     }
 
     fn explain(&self, py: Python<'_>, error: &Error) -> PyErr {
-        self.failure.explain(py, error)
+        self.known.failure.explain(py, error)
     }
 
     fn info(&self, py: Python<'_>) -> PyResult<Info> {
@@ -117,7 +117,8 @@ impl Service {
             .detach(|| service::Service::start(settings, machine))
             .map_err(|error| failure.explain(py, &error))?;
         let closed = AtomicBool::new(false);
-        Ok(Service { service: Some(service), failure, closed })
+        let known = Known::new(failure);
+        Ok(Service { service: Some(service), known, closed })
     }
 
     /// Does something and waits for it. The op is the name of the call.
@@ -152,18 +153,12 @@ impl Service {
         let work = Work::from_python(op, argument)?;
         let timeout = seconds(timeout)?;
         let is_large = work.is_large(py);
+        let token = self.known.mark(token);
         let submitted = work.lend(py, |op| {
             let submit = || self.submit(queue.engine(), token, op, timeout);
             if is_large { py.detach(submit) } else { submit() }
         });
         submitted.map_err(|error| self.explain(py, &error))
-    }
-
-    /// Completes the exception of a completion: what the state machine raised is its cause.
-    fn _explain(&self, py: Python<'_>, error: &Bound<'_, PyAny>) -> PyResult<()> {
-        let status = error.getattr("status")?.extract()?;
-        self.failure.blame(py, &PyErr::from_value(error.clone()), status);
-        Ok(())
     }
 
     /// Stops the service. In the child of a fork there is nothing to stop.
@@ -284,11 +279,11 @@ impl Service {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.failure.traverse(&visit)
+        self.known.failure.traverse(&visit)
     }
 
     fn __clear__(&self) {
-        self.failure.clear();
+        self.known.failure.clear();
     }
 }
 

@@ -22,12 +22,16 @@ pub struct Machine {
 impl Machine {
     /// Finds the methods by name, so that what is missing is told at the start.
     pub fn new(object: &Bound<'_, PyAny>, failure: Failure) -> PyResult<Machine> {
-        let method = |name: &str| object.getattr_opt(name);
-        let commit = method("commit")?.filter(|commit| commit.is_callable()).ok_or_else(|| {
-            PyTypeError::new_err("the state machine has no method commit(entries)")
-        })?;
-        let open = method("open")?.map(Bound::unbind);
-        Ok(Machine { commit: Some(commit.unbind()), open, failure })
+        let method = |name: &str| -> PyResult<Option<Py<PyAny>>> {
+            let found = object.getattr_opt(name)?.filter(|found| found.is_callable());
+            Ok(found.map(Bound::unbind))
+        };
+        let (commit, open) = (method("commit")?, method("open")?);
+        if commit.is_none() {
+            let text = "the state machine has no method commit(entries)";
+            return Err(PyTypeError::new_err(text));
+        }
+        Ok(Machine { commit, open, failure })
     }
 
     /// Runs a callback, attached. What it raises becomes the failure of the service.

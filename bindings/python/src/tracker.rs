@@ -66,12 +66,13 @@ impl ChangeTracker {
         Ok(())
     }
 
-    /// Waits without a thread: one completion with `token` in `queue`.
-    fn _notify(
+    /// Waits without a thread: one completion with `token` in `queue`. There is only one thing to do.
+    fn _submit(
         &self,
         py: Python<'_>,
         queue: &Queue,
         token: u64,
+        _op: &str,
         change: u64,
         timeout: Option<f64>,
     ) -> PyResult<()> {

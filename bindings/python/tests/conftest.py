@@ -64,6 +64,17 @@ def until(fact: Callable[[], bool]) -> None:
         pause.wait(0.01)
 
 
+def insist(service: quorate.Service, data: bytes) -> quorate.Reply:
+    """Proposes again what is surely not done, as while the leader changes."""
+    deadline = time.monotonic() + LONG
+    while True:
+        try:
+            return service.propose_wait(data, timeout=LONG)
+        except quorate.QuorateError as error:
+            if error.outcome is not quorate.Outcome.NOT_DONE or time.monotonic() > deadline:
+                raise
+
+
 Start = Callable[..., quorate.Service]
 
 

@@ -48,7 +48,7 @@ async def test_alone(start: AioStart) -> None:
     assert isinstance(reply, quorate.Reply) and reply.data == b"ONE"
     position = await service.propose(quorate.Entry(b"two", tags=["t"]), timeout=LONG)
     assert isinstance(position, quorate.Position)
-    await service.read_barrier(timeout=LONG)
+    await service.applied_tracker.wait(position.index)
     assert log.data == [b"one", b"two"] and log.entries[1].tags == ("t",)
     assert service.last_applied >= position.index
     assert isinstance(service.report(), str)
@@ -146,7 +146,7 @@ async def test_a_failure_has_its_cause(start: AioStart) -> None:
 async def test_the_body_speaks_first(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match="mine"):
         async with await Service.start(Failing(), data_dir=tmp_path) as service:
-            await service.propose(b"bad", timeout=LONG)
+            await asyncio.wait([asyncio.ensure_future(service.propose_wait(b"bad"))])
             await until(lambda: service.state is quorate.State.FAILED)
             raise KeyError("mine")
 
@@ -223,6 +223,7 @@ async def test_named_trackers_are_those_of_threads() -> None:
 
 async def test_applied_trackers(start: AioStart) -> None:
     service = await start()
+    await service.read_barrier(timeout=LONG)
     position = await service.propose(b"x", timeout=LONG)
     tracker = service.applied_tracker
     assert isinstance(tracker, ChangeTracker)

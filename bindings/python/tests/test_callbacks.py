@@ -40,7 +40,7 @@ def test_with_raises_that_the_service_failed(tmp_path: Path) -> None:
         pytest.raises(quorate.StateMachineFailed),
         quorate.Service.start(Failing(), data_dir=tmp_path) as service,
     ):
-        service.propose(b"bad", timeout=LONG)
+        service.submit(b"bad")
         until(lambda: service.state is quorate.State.FAILED)
 
 
@@ -49,7 +49,7 @@ def test_with_lets_the_body_speak_first(tmp_path: Path) -> None:
         pytest.raises(KeyError, match="mine"),
         quorate.Service.start(Failing(), data_dir=tmp_path) as service,
     ):
-        service.propose(b"bad", timeout=LONG)
+        service.submit(b"bad")
         until(lambda: service.state is quorate.State.FAILED)
         raise KeyError("mine")
 
@@ -238,7 +238,7 @@ def test_a_failed_service_in_a_cycle_is_collected(tmp_path: Path) -> None:
 
     machine = Cyclic()
     machine.service = quorate.Service.start(machine, data_dir=tmp_path)
-    machine.service.propose(b"bad", timeout=LONG)
+    machine.service.submit(b"bad").exception(LONG)
     running, cyclic = weakref.ref(machine.service), weakref.ref(machine)
     with pytest.raises(quorate.StateMachineFailed):
         machine.service.close()

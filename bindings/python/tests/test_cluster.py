@@ -4,7 +4,7 @@ import threading
 
 import pytest
 import quorate
-from conftest import LOCAL, LONG, Cluster, Log, Start, until
+from conftest import LOCAL, LONG, Cluster, Log, Start, insist, until
 
 
 def test_a_cluster_of_one_leads_itself(start: Start) -> None:
@@ -91,7 +91,7 @@ def test_a_leader_that_removes_itself_hands_over(cluster: Cluster) -> None:
     leader.remove_node(leader.my_id, timeout=LONG)
     until(lambda: leader.state is quorate.State.STANDALONE)
     others = [service for service in cluster.services if service is not leader]
-    assert others[0].propose_wait(b"on", timeout=LONG).data == b"ON"
+    assert insist(others[0], b"on").data == b"ON"
     assert {n.node_id for n in others[0].node_config.current} == {s.my_id for s in others}
 
 
@@ -126,7 +126,7 @@ def test_a_killed_leader_is_replaced(cluster: Cluster) -> None:
     leader.propose_wait(b"one", timeout=LONG)
     leader.close()
     others = [service for service in cluster.services if service is not leader]
-    assert others[0].propose_wait(b"two", timeout=LONG).data == b"TWO"
+    assert insist(others[0], b"two").data == b"TWO"
     for service in others:
         service.read_barrier(timeout=LONG)
         assert cluster.log_of(service).data == [b"one", b"two"]

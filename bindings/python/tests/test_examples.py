@@ -19,7 +19,7 @@ def free_port() -> int:
 
 
 class Kv:
-    """A running kv.py."""
+    """A running kv.py; leaving it kills what does not end by itself."""
 
     def __init__(self, folder: Path, *first: str) -> None:
         self.address = f"127.0.0.1:{free_port()}"
@@ -40,10 +40,25 @@ class Kv:
         self.process.communicate(timeout=LONG)
         return self.process.returncode
 
+    def __enter__(self) -> "Kv":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self.process:
+            self.process.kill()
+
 
 def test_kv_forms_a_cluster_and_keeps_what_it_was_told(tmp_path: Path) -> None:
-    nodes = [Kv(tmp_path / str(n), *(["first"] if n == 0 else [])) for n in range(3)]
-    first, second, third = nodes
+    with (
+        Kv(tmp_path / "0", "first") as first,
+        Kv(tmp_path / "1") as second,
+        Kv(tmp_path / "2") as third,
+    ):
+        play(first, second, third)
+
+
+def play(first: Kv, second: Kv, third: Kv) -> None:
+    nodes = [first, second, third]
     assert first.status()["state"] == "Leader"
     for node in (second, third):
         assert node.status()["state"] == "Standalone"

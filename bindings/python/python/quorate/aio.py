@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self, final
 
 from . import _quorate
-from ._completions import Completions, Start
+from ._completions import Completions
 from ._quorate import Position, Reply
 from ._service import Running, quiet_after, start_settings
 
@@ -56,9 +56,7 @@ class ChangeTracker:
         self._tracker.close()
 
     async def _wait(self, change: int, timeout: float | None) -> int:
-        value: int = await _complete(
-            lambda queue, token: self._tracker._notify(queue, token, change, timeout)
-        )
+        value: int = await _submit(self._tracker, "wait", change, timeout)
         return value
 
 
@@ -103,39 +101,37 @@ class Service(Running):
 
     async def initialize_cluster(self, address: str, *, timeout: float | None = None) -> None:
         """Makes this Standalone service a cluster of one."""
-        await self._done("initialize_cluster", address, timeout)
+        await self._do("initialize_cluster", address, timeout)
 
     async def add_node(self, address: str, *, timeout: float | None = None) -> None:
         """Adds the node at the address."""
-        await self._done("add_node", address, timeout)
+        await self._do("add_node", address, timeout)
 
     async def remove_node(self, node_id: int, *, timeout: float | None = None) -> None:
         """Removes a member."""
-        await self._done("remove_node", node_id, timeout)
+        await self._do("remove_node", node_id, timeout)
 
     async def propose(self, change: Any, *, timeout: float | None = None) -> Position:
         """Returns as soon as the change is in the leader's log."""
-        position: Position = await self._done("propose", change, timeout)
+        position: Position = await self._do("propose", change, timeout)
         return position
 
     async def propose_wait(self, change: Any, *, timeout: float | None = None) -> Reply:
         """Returns when this node has applied the change."""
-        reply: Reply = await self._done("propose_wait", change, timeout)
+        reply: Reply = await self._do("propose_wait", change, timeout)
         return reply
 
     async def read_barrier(self, *, timeout: float | None = None) -> None:
         """Returns when this node has applied what was acknowledged anywhere before the call."""
-        await self._done("read_barrier", None, timeout)
+        await self._do("read_barrier", None, timeout)
 
     @property
     def applied_tracker(self) -> ChangeTracker:  # type: ignore[override]
         """Follows `last_applied`; only this service moves and closes it."""
         return ChangeTracker._of(super().applied_tracker)
 
-    def _done(self, op: str, argument: object, timeout: float | None) -> "asyncio.Future[Any]":
-        return _complete(
-            lambda queue, token: self._submit(queue, token, op, argument, timeout), self._explain
-        )
+    def _do(self, op: str, argument: object, timeout: float | None) -> "asyncio.Future[Any]":
+        return _submit(self, op, argument, timeout)
 
 
 def _abandon(starting: "asyncio.Future[Service]") -> None:
@@ -166,10 +162,12 @@ def _is_awaited(future: "asyncio.Future[Any]") -> bool:
     return not future.done()
 
 
-def _complete(start: Start, explain: Any = None) -> "asyncio.Future[Any]":
+def _submit(
+    source: _quorate.Service | _quorate.ChangeTracker,
+    op: str,
+    argument: Any,
+    timeout: float | None,
+) -> "asyncio.Future[Any]":
+    """Starts something in the running loop."""
     future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    return _completions().start(start, future, explain or _nothing_behind)
-
-
-def _nothing_behind(error: BaseException) -> None:
-    """A tracker has nothing to add to its errors."""
+    return _completions().submit(source, op, argument, timeout, future)
