@@ -9,8 +9,6 @@
 SUITE := .ci/suite
 LIB := target/release/libquorate.a
 VENV := .venv/bin
-GOARCH := $(shell go env GOARCH 2>/dev/null)
-GOLIB := bindings/go/lib/linux_$(GOARCH)/libquorate.a
 TOOLS := $(or $(QUORATE_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/quorate-tools)
 
 .PHONY: demo test check fix bench clean setup lib golib python install \
@@ -27,8 +25,7 @@ lib: setup
 	cargo build --release --locked -p quorate-ffi
 
 golib: lib
-	@mkdir -p $(dir $(GOLIB))
-	@cmp -s $(LIB) $(GOLIB) || cp $(LIB) $(GOLIB)
+	@bindings/go/link.sh
 
 python: setup
 	$(VENV)/maturin develop --release --locked -q -m bindings/python/Cargo.toml
