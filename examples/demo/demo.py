@@ -163,7 +163,7 @@ def load(nodes: list[Node], path: Path, total: int) -> Node:
 
     def going_on() -> bool:
         show(nodes, total)
-        return sum(node.acked for node in others) > before + 200 or all(n.done.is_set() for n in others)
+        return sum(node.acked for node in others) > before + 1500 or all(n.done.is_set() for n in others)
 
     wait_until("the others go on", going_on)
     leader.start()

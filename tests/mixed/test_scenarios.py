@@ -20,7 +20,7 @@ import pytest
 from conftest import LANGUAGES, PATIENCE, Node
 
 SCENARIOS = sorted((Path(__file__).parents[1] / "conformance").glob("*.json"))
-CASTS = {**{language: [language] for language in LANGUAGES}, "mixed": list(LANGUAGES)}
+CASTS = {**{language: [language] for language in LANGUAGES}, "mixed": ["go", "python", "cpp", "c"]}
 
 
 def fill(line: str, nodes: list[Node]) -> str:
