@@ -79,7 +79,6 @@ fn append(words: Words, run: Incarnation) -> Result<Body, String> {
         round: words.value_or("round", 0)?,
         repair_for: if repair_to.is_some() { run } else { Incarnation::ZERO },
         repair_to: Index(repair_to.unwrap_or(0)),
-        number: words.value_or("number", 0)?,
     }))
 }
 

@@ -56,8 +56,7 @@ impl Follower {
         st.leader = from;
         st.heard_at = Some(st.now);
         st.reset_election();
-        let meant = req.repair_for == st.hard.incarnation && req.number >= st.hard.number_floor;
-        if st.hard.abstaining && meant {
+        if st.hard.abstaining && req.repair_for == st.hard.incarnation {
             self.repair_to = Some(req.repair_to);
         }
         true

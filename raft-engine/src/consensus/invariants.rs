@@ -41,14 +41,16 @@ fn check_terms(st: &State) -> Check {
 }
 
 fn check_membership(st: &State) -> Check {
-    let current = st.members.current();
+    let (current, committed) = (st.members.current(), st.members.at(st.log.commit()));
     holds(st.members.current_index() <= st.log.last().index, "configurations are in the log")?;
     let unique = |members: &[super::membership::Member]| {
         members.iter().enumerate().all(|(i, m)| members[..i].iter().all(|n| n.id != m.id))
     };
     holds(unique(&current.voters) && unique(&current.outgoing), "a voter is listed once")?;
     let both = current.learners.iter().any(|l| current.voters.iter().any(|v| v.id == l.member.id));
-    holds(!both, "a learner is no voter")
+    holds(!both, "a learner is no voter")?;
+    let one_at_a_time = current.number <= committed.number + 1;
+    holds(one_at_a_time || !st.is_voter(), "one configuration at a time is not committed")
 }
 
 fn check_peer(st: &State, peer: &Progress) -> Check {

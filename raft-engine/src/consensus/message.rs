@@ -161,8 +161,6 @@ pub struct AppendEntries {
     pub repair_for: Incarnation,
     /// With this much durable, that run has all that it ever acknowledged.
     pub repair_to: Index,
-    /// The leader's newest configuration: what repairs a node must not be older than its joining.
-    pub number: u64,
 }
 
 impl AppendEntries {

@@ -35,9 +35,6 @@ pub struct Progress {
     pub inflights: Inflights,
     /// Old entries that were asked for, to send.
     pub fetch: Option<FetchId>,
-    /// The first heartbeat that was sent to it. Answers to older ones are of an earlier membership of
-    /// the same run, and say nothing of what it has now.
-    pub since_round: u64,
     /// The newest heartbeat that it answered.
     pub acked_round: u64,
     /// When it last answered anything.
@@ -67,7 +64,6 @@ impl Progress {
             mode: Mode::Probe { asked: false },
             inflights: Inflights::default(),
             fetch: None,
-            since_round: u64::MAX,
             acked_round: 0,
             heard_at: None,
             sent_commit: Index::ZERO,
@@ -82,8 +78,7 @@ impl Progress {
     /// Another run of the node answered: what the last one had says nothing of it.
     pub fn restart(&mut self, incarnation: Incarnation) {
         let fresh = Progress::new(self.member.clone(), self.next);
-        let (since_round, departing) = (self.since_round, self.departing);
-        *self = Progress { incarnation, since_round, departing, ..fresh };
+        *self = Progress { incarnation, departing: self.departing, ..fresh };
     }
 
     /// Goes back to asking, from `next` on but never from what it is known to have.

@@ -197,7 +197,6 @@ impl Leader {
         self.heartbeat_at = st.now + st.config.heartbeat;
         for peer in self.peers.values_mut() {
             peer.join_asked = false;
-            peer.since_round = peer.since_round.min(self.round);
             replication::send_heartbeat(peer, st, self.round);
         }
     }

@@ -327,7 +327,6 @@ fn append_next(leader: &mut Leader, st: &mut State, mut next: Membership) -> u64
     leader.append(st, vec![Payload::Membership(Arc::new(next))]);
     let last = st.log.last().index;
     leader.sync_peers(st, last);
-    leader.start_round(st);
     number
 }
 

@@ -60,7 +60,7 @@ pub fn on_response(
     r: &AppendEntriesResponse,
     last: Index,
 ) {
-    if r.round < peer.since_round || !note_run(peer, m.from_incarnation) {
+    if !note_run(peer, m.from_incarnation) {
         return;
     }
     peer.heard_at = Some(st.now);
@@ -130,7 +130,6 @@ fn send(peer: &mut Progress, st: &mut State, round: u64, entries: Vec<Entry>) {
         round,
         repair_for,
         repair_to: peer.repair_to.unwrap_or_default(),
-        number: st.members.current().number,
     });
     peer.sent_commit = st.log.commit();
     let mut message = st.message(peer.member.id, st.term(), body);

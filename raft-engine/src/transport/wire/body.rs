@@ -58,7 +58,6 @@ pub fn encode_body(control: &mut Control, data: &mut Vec<Bytes>, body: &Body) ->
                 b.round,
                 b.repair_for.0,
                 b.repair_to.0,
-                b.number,
             ]);
             put_entries(control, data, &b.entries);
             (10, len)
@@ -209,7 +208,6 @@ fn append_entries(
         round: f.u64(),
         repair_for: Incarnation(f.u64()),
         repair_to: Index(f.u64()),
-        number: f.u64(),
     };
     let mut last = prev;
     for (_, run) in tlvs.iter().filter(|(tag, _)| *tag == RUN) {

@@ -55,7 +55,6 @@ fn bodies() -> Vec<Body> {
             round: 11,
             repair_for: Incarnation(12),
             repair_to: Index(13),
-            number: 14,
         }),
         Body::AppendEntriesResponse(AppendEntriesResponse {
             verdict: AppendVerdict::Mismatch,
@@ -130,7 +129,6 @@ fn payloads_are_shared_and_not_copied() {
         round: 0,
         repair_for: Incarnation(0),
         repair_to: Index(0),
-        number: 0,
     });
     let frame = encode(&[message(body)], 1);
     assert_eq!(frame.data[0].as_ptr(), at, "out: the bytes of the log");
