@@ -434,8 +434,10 @@ impl Cluster {
             let backed = self.safety.leaves(place, &node.disk, &message);
             self.note(place, backed);
             for to in self.places(&message) {
-                self.tell(show::message(place, to, &message));
-                self.network.send(Envelope { from: place, to, message: message.clone() });
+                let line = show::message(place, to, &message);
+                let sent =
+                    self.network.send(Envelope { from: place, to, message: message.clone() });
+                self.tell(if sent { line } else { format!("{line} (lost)") });
             }
         }
     }

@@ -25,11 +25,13 @@ pub struct Network {
 }
 
 impl Network {
-    /// Puts a message on its way, unless the way is cut.
-    pub fn send(&mut self, envelope: Envelope) {
-        if !self.cut.contains(&(envelope.from, envelope.to)) {
+    /// Puts a message on its way, unless the way is cut. Whether it is on its way.
+    pub fn send(&mut self, envelope: Envelope) -> bool {
+        let open = !self.cut.contains(&(envelope.from, envelope.to));
+        if open {
             self.queue.push(envelope);
         }
+        open
     }
 
     /// Everything on its way, in the order it was sent.
