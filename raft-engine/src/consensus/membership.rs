@@ -147,6 +147,12 @@ impl Memberships {
         &self.stack[at.saturating_sub(1)].1
     }
 
+    /// The configuration of that number, and the index of its entry.
+    #[must_use]
+    pub fn numbered(&self, number: u64) -> Option<&(Index, Arc<Membership>)> {
+        self.stack.iter().rfind(|(_, membership)| membership.number == number)
+    }
+
     /// The configuration before the one in force.
     #[must_use]
     pub fn previous(&self) -> Option<&Arc<Membership>> {

@@ -352,7 +352,7 @@ impl Raft {
                 let r = r.clone();
                 requests.on_forward_response(st, &m, &r);
             }
-            Body::ChangeResponse(r) => requests.on_change_response(st, r),
+            Body::ChangeResponse(r) => requests.on_change_response(st, m.term, r),
             Body::ReadIndexResponse(r) => requests.on_read_index(st, m.from, r),
             _ => return role.on_message(st, &m),
         }
@@ -442,7 +442,8 @@ impl Raft {
     fn pass_change_answers(&mut self) {
         for (id, result) in std::mem::take(&mut self.st.change_answers) {
             let result: Result<Accepted, _> = result;
-            self.requests.answered(&mut self.st, id, result);
+            let term = self.st.term();
+            self.requests.answered(&mut self.st, id, term, result);
         }
     }
 

@@ -43,7 +43,8 @@ struct Waiting {
     change: Change,
     /// Where it was sent, in which term, and when to send it again.
     sent: Option<(NodeId, Term, Time)>,
-    accepted: Option<Accepted>,
+    /// What the leader of that term appended.
+    accepted: Option<(Accepted, Term)>,
 }
 
 /// All of them.
@@ -149,16 +150,22 @@ impl Requests {
     }
 
     /// The leader says whether it took a change.
-    pub fn on_change_response(&mut self, st: &mut State, r: &ChangeResponse) {
-        self.answered(st, r.id, r.result.clone());
+    pub fn on_change_response(&mut self, st: &mut State, term: Term, r: &ChangeResponse) {
+        self.answered(st, r.id, term, r.result.clone());
     }
 
-    /// The same from this node, when it leads.
-    pub fn answered(&mut self, st: &mut State, id: ChangeId, result: Result<Accepted, Refusal>) {
+    /// The same, also from this node when it leads: what became of a change in that term.
+    pub fn answered(
+        &mut self,
+        st: &mut State,
+        id: ChangeId,
+        term: Term,
+        result: Result<Accepted, Refusal>,
+    ) {
         match (self.changes.get_mut(&id), result) {
             (None, _) => {}
             (Some(waiting), Ok(accepted)) => {
-                waiting.accepted = Some(accepted);
+                waiting.accepted = Some((accepted, term));
                 self.settle_changes(st);
             }
             (Some(_), Err(refusal)) => {
@@ -173,21 +180,11 @@ impl Requests {
         if self.changes.is_empty() {
             return;
         }
-        let applied = st.members.at(st.log.applied()).clone();
-        let outcome = |waiting: &Waiting| {
-            let accepted = waiting.accepted.as_ref()?;
-            if applied.is_joint() || applied.number < accepted.number {
-                return None;
-            }
-            let (node, here) = (accepted.node, applied.contains(accepted.node));
-            match waiting.change {
-                Change::Remove(_) => (!here).then_some(Ok(())),
-                _ if applied.is_voter(node) => Some(Ok(())),
-                _ => (!here).then(|| Err(taken_out(node))),
-            }
-        };
-        let done: Vec<_> =
-            self.changes.iter().filter_map(|(id, w)| outcome(w).map(|o| (*id, o))).collect();
+        let done: Vec<_> = self
+            .changes
+            .iter()
+            .filter_map(|(id, waiting)| change_outcome(st, waiting).map(|outcome| (*id, outcome)))
+            .collect();
         for (id, result) in done {
             self.changes.remove(&id);
             st.out.ready.changes.push((id, result));
@@ -338,6 +335,35 @@ impl Stream {
 pub fn left() -> Refusal {
     let text = "this node was removed from its cluster while the call was under way";
     Refusal::new(Reason::LeftCluster, text)
+}
+
+/// What became of a change, by what is applied here. A change is lost as a proposal is: once an entry
+/// of a later term is applied and its own is not, it never will be.
+fn change_outcome(st: &State, waiting: &Waiting) -> Option<Result<(), Refusal>> {
+    let (accepted, term) = waiting.accepted.as_ref()?;
+    let index = st.log.applied();
+    let made = st
+        .members
+        .numbered(accepted.number)
+        .is_some_and(|(at, _)| *at <= index && st.log.term(*at) == Some(*term));
+    if !made {
+        return (st.log.term(index) > Some(*term)).then(|| Err(rolled_back()));
+    }
+    let applied = st.members.at(index);
+    match waiting.change {
+        _ if applied.is_joint() => None,
+        Change::Remove(_) => Some(Ok(())),
+        Change::Add(_) | Change::Initialize(_) if applied.is_voter(accepted.node) => Some(Ok(())),
+        Change::Add(_) | Change::Initialize(_) => {
+            (!applied.contains(accepted.node)).then(|| Err(taken_out(accepted.node)))
+        }
+    }
+}
+
+fn rolled_back() -> Refusal {
+    let text = "the leader lost its office before the change was committed, and it was not made: \
+                repeat it";
+    Refusal::new(Reason::LeadershipLost, text)
 }
 
 fn taken_out(node: NodeId) -> Refusal {
