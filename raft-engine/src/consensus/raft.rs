@@ -408,7 +408,9 @@ impl Raft {
         let (role, next) = match transition {
             Transition::Stay => return Transition::Stay,
             Transition::Follow => {
-                st.reset_election();
+                if self.role.leads() {
+                    st.reset_election(); // The others' timers run: only votes and leaders stop them.
+                }
                 (Role::Follower(Follower::default()), Transition::Stay)
             }
             Transition::Campaign { .. } if !st.is_voter() || st.hard.abstaining => {
