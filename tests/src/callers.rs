@@ -121,6 +121,19 @@ impl Callers {
         self.changes.retain(|(at, _), _| *at != place);
     }
 
+    /// Proposals of this run of a node that were sent to the leader of this term, which is in office and
+    /// heard: each has an answer, or is committed.
+    ///
+    /// # Errors
+    /// One has neither.
+    pub fn nobody_is_forgotten(&self, node: NodeId, run: u64, term: Term) -> Check {
+        let of_run = self.proposals.range((node, run << 40)..(node, (run + 1) << 40));
+        let lost = of_run
+            .map(|(_, p)| p)
+            .find(|p| p.told == Told::Forwarded(term) && p.committed.is_none());
+        lost.map_or(Ok(()), |p| Err(format!("{node} never hears what became of {}", p.data)))
+    }
+
     /// Who waits at a place, as a sentence; a core that ends may leave nobody behind.
     pub fn nobody_waits(&self, place: u64) -> Check {
         let read = self.reads.keys().find(|(at, _)| *at == place);

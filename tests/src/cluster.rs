@@ -13,7 +13,7 @@ use quorate_engine::consensus::config::Config;
 use quorate_engine::consensus::event::Event;
 use quorate_engine::consensus::message::{Change, Message};
 use quorate_engine::consensus::raft::Raft;
-use quorate_engine::consensus::ready::{Notice, Ready, RoleName};
+use quorate_engine::consensus::ready::{Notice, ProposalOutcome, Ready, RoleName};
 use quorate_engine::consensus::types::{ClusterId, Index, NodeId, Origin, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -392,8 +392,16 @@ impl Cluster {
     }
 
     fn answer(&mut self, place: u64, ready: &Ready) {
-        let node = self.nodes.get(&place).map_or(NodeId::ZERO, Node::id);
+        let Some((node, lineage)) = self.nodes.get(&place).map(|n| (n.id(), n.lineage())) else {
+            return;
+        };
         for (seq, outcome) in &ready.proposals {
+            if let ProposalOutcome::Appended(id) = outcome {
+                let entry = self.safety.appended(lineage, *id);
+                if entry.map(|e| e.payload.origin()) != Some(Origin { node, seq: *seq }) {
+                    self.note(place, Err(format!("{id} is not what its proposer was told")));
+                }
+            }
             match self.callers.proposal(node, *seq, outcome) {
                 Ok(line) => self.tell_caller(place, line),
                 Err(fault) => self.note(place, Err(fault)),

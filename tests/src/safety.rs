@@ -153,6 +153,12 @@ impl Safety {
         Index(self.committed.get(&lineage).map_or(0, |all| all.len() as u64))
     }
 
+    /// The entry that the leader of its term appended, if any did.
+    #[must_use]
+    pub fn appended(&self, lineage: ClusterId, id: EntryId) -> Option<&Entry> {
+        self.entries.get(&(lineage, id.index, id.term))
+    }
+
     /// Entries that a node takes for committed when it starts, or hands to its state machine.
     pub fn knows(&self, place: u64, lineage: ClusterId, entries: &[Entry]) -> Check {
         entries.iter().try_for_each(|entry| {
