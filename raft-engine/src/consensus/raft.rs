@@ -247,7 +247,7 @@ impl Raft {
         if self.st.over {
             return Time::NEVER;
         }
-        self.role.deadline(&self.st).min(self.requests.deadline())
+        self.role.deadline(&self.st).min(self.requests.deadline(&self.st))
     }
 
     fn on_message(&mut self, m: Message) -> Transition {

@@ -13,8 +13,8 @@ use super::state::State;
 use super::types::{EntryId, Index, NodeId, Term, Time};
 use std::collections::{BTreeMap, VecDeque};
 
-/// A stream of proposals to the leader of one term. It ends with the term: then what was not answered
-/// is settled by what is applied.
+/// A stream of proposals to the leader of one term. It ends with the term, and not when the leader is
+/// out of sight for a while: then what was not answered is settled by what is applied.
 #[derive(Debug)]
 struct Stream {
     leader: NodeId,
@@ -194,9 +194,7 @@ impl Requests {
     /// Role, term or leader changed: what went to the old leader and was not answered is asked anew,
     /// or is unknown.
     pub fn leader_changed(&mut self, st: &mut State) {
-        if self.stream.as_ref().is_some_and(|s| (s.leader, s.term) != (st.leader, st.term())) {
-            self.stream = None;
-        }
+        self.stream.take_if(|stream| stream.term != st.term());
         let asked = self.asked.take().into_iter().flat_map(|asked| asked.readers);
         let readers: Vec<ReadId> = asked.chain(self.reads.drain(..)).collect();
         readers.into_iter().for_each(|id| self.on_read(st, id));
@@ -240,7 +238,10 @@ impl Requests {
     }
 
     /// When to send again what was not answered.
-    pub fn deadline(&self) -> Time {
+    pub fn deadline(&self, st: &State) -> Time {
+        if st.leader.is_zero() {
+            return Time::NEVER;
+        }
         let stream = self.stream.as_ref().filter(|s| !s.unanswered.is_empty());
         let changes = self.changes.values().filter(|w| w.accepted.is_none());
         let resend = changes.filter_map(|w| w.sent).map(|(_, _, again_at)| again_at).min();
