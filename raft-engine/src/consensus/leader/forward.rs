@@ -6,33 +6,49 @@ use super::super::message::{Body, Forward, ForwardResponse, Message};
 use super::super::refusal::{Reason, Refusal};
 use super::super::state::State;
 use super::super::types::{Incarnation, Index, NodeId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-/// How far each follower's stream was taken in this term.
+/// Answers that are remembered for each stream, in case they are lost.
+const REMEMBERED: usize = 64;
+
+/// What was taken of each follower's stream in this term.
 #[derive(Debug, Default)]
-pub struct Streams(BTreeMap<NodeId, (Incarnation, u64)>);
+pub struct Streams(BTreeMap<NodeId, Stream>);
+
+#[derive(Debug, Default)]
+struct Stream {
+    incarnation: Incarnation,
+    /// Everything before this was taken.
+    next: u64,
+    answers: VecDeque<ForwardResponse>,
+}
 
 impl Streams {
     /// What of a message is new and comes next: its place in the stream, and the proposals. Answers
-    /// repetitions and gaps.
+    /// repetitions as they were answered the first time, and gaps.
     pub fn next(
         &mut self,
         st: &mut State,
         m: &Message,
         f: &Forward,
     ) -> Option<(u64, Vec<Command>)> {
-        let stream = self.0.entry(m.from).or_insert((m.from_incarnation, 0));
-        if stream.0 != m.from_incarnation {
-            *stream = (m.from_incarnation, 0);
+        let stream = self.0.entry(m.from).or_default();
+        if stream.incarnation != m.from_incarnation {
+            *stream = Stream { incarnation: m.from_incarnation, ..Stream::default() };
         }
-        let next = stream.1;
+        let next = stream.next;
         let known = next.checked_sub(f.first).map_or(f.commands.len(), |n| n as usize);
         let new: Vec<Command> = f.commands.iter().skip(known).cloned().collect();
-        if new.is_empty() {
+        let answers = stream.answers_from(f.first);
+        let unknown = new.is_empty() && answers.is_empty();
+        answers.into_iter().for_each(|answer| send(st, m.from, answer));
+        if unknown {
             send(st, m.from, ForwardResponse::Expected { next });
+        }
+        if new.is_empty() {
             return None;
         }
-        stream.1 += new.len() as u64;
+        stream.next += new.len() as u64;
         if new.iter().any(|command| command.origin().node != m.from || command.kind() < 0) {
             let text = "a forwarded proposal is of a reserved type or of another node";
             let refusal = Refusal::new(Reason::Invalid, text);
@@ -44,7 +60,7 @@ impl Streams {
 
     /// Tells the follower what became of `count` proposals from `first` on.
     pub fn answer(
-        &self,
+        &mut self,
         st: &mut State,
         to: NodeId,
         first: u64,
@@ -55,7 +71,27 @@ impl Streams {
             Ok(index) => ForwardResponse::Appended { first, count, index },
             Err(refusal) => ForwardResponse::Refused { first, count, refusal },
         };
+        if let Some(stream) = self.0.get_mut(&to) {
+            stream.answers.push_back(response.clone());
+            stream.answers.drain(..stream.answers.len().saturating_sub(REMEMBERED));
+        }
         send(st, to, response);
+    }
+}
+
+impl Stream {
+    /// The answers to what a message repeats that begins at `first`.
+    fn answers_from(&self, first: u64) -> Vec<ForwardResponse> {
+        self.answers.iter().filter(|answer| end(answer) > first).cloned().collect()
+    }
+}
+
+/// The place in the stream after what an answer is about.
+fn end(answer: &ForwardResponse) -> u64 {
+    match answer {
+        ForwardResponse::Appended { first, count, .. }
+        | ForwardResponse::Refused { first, count, .. } => first + count,
+        ForwardResponse::Expected { next } => *next,
     }
 }
 
