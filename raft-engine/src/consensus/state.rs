@@ -333,9 +333,11 @@ impl State {
         });
     }
 
-    /// This core is over; the next one begins with that state.
+    /// This core is over; the next one begins with that state, as another run of the node: what is still
+    /// under way to or from this one (acknowledgements, repairs, proposals, reads) is not meant for it.
     pub fn switch(&mut self, hard: HardState) {
         self.over = true;
-        self.out.ready.switch = Some(hard);
+        let incarnation = hard.incarnation.next_run();
+        self.out.ready.switch = Some(HardState { incarnation, ..hard });
     }
 }

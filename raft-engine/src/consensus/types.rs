@@ -59,7 +59,8 @@ number!(
 );
 number!(
     /// One run of a node: `counter << 40 | 40 random bits`. The counter grows by one, durably, at
-    /// every start; an equal counter with other low bits is a twin of the directory.
+    /// every start and every change of lineage; an equal counter with other low bits is a twin of the
+    /// directory.
     Incarnation
 );
 
@@ -113,6 +114,12 @@ impl Incarnation {
     #[must_use]
     pub fn counter(self) -> u64 {
         self.0 >> 40
+    }
+
+    /// The next run in the same process: the counter grows, the random part stays.
+    #[must_use]
+    pub fn next_run(self) -> Incarnation {
+        Incarnation(self.0 + (1 << 40))
     }
 }
 

@@ -81,7 +81,7 @@ pub fn on_response(
             }
         }
         AppendVerdict::Mismatch => {
-            let next = st.log.not_above(r.hint).index.next();
+            let next = st.log.not_above(r.hint).index.max(peer.matched).next();
             if next < peer.next {
                 peer.probe_from(next);
             }
