@@ -90,7 +90,7 @@ fn accept(st: &State, cluster: ClusterId, number: u64) -> Result<HardState, Refu
 /// A member says that we are none. Believed if it knows a newer configuration than we do.
 pub fn on_not_member(st: &mut State, from: NodeId, says: &NotMember) {
     let own = st.members.current();
-    let newer = says.number > own.number && says.number > st.hard.number_floor;
+    let newer = says.number > own.number && says.number > st.number_floor();
     if newer && own.contains(from) && !st.is_standalone() {
         st.leave(says.number);
     }
@@ -102,7 +102,7 @@ pub fn leave_if_removed(st: &mut State) {
         return;
     }
     let settled = st.members.at(st.log.settled());
-    let removed = settled.number > st.hard.number_floor
+    let removed = settled.number > st.number_floor()
         && !settled.is_joint()
         && !settled.contains(st.id())
         && !st.members.current().contains(st.id());

@@ -106,7 +106,8 @@ pub struct HardState {
     pub closed: bool,
     /// Where a join or a leave cut the log.
     pub cut_to: Index,
-    /// Configurations up to this number say nothing about whether this node is a member.
+    /// Configurations up to this number say nothing about whether this node is a member: those of
+    /// `former` if it left one, else those of the lineage.
     pub number_floor: u64,
     /// The cluster that the node was in before.
     pub former: Option<Former>,

@@ -125,6 +125,12 @@ impl State {
         self.members.current().is_voter(self.id())
     }
 
+    /// Configurations of this lineage up to this number say nothing about whether this node is a member.
+    /// What it left has a number of its own, for coming back.
+    pub fn number_floor(&self) -> u64 {
+        if self.hard.former.is_some() { 0 } else { self.hard.number_floor }
+    }
+
     /// What this node is to clusters.
     pub fn standing(&self) -> Standing {
         match &self.hard.former {
@@ -327,7 +333,7 @@ impl State {
             cut_pending: true,
             joining: false,
             cut_to: left_at.index,
-            number_floor: number.max(old.number_floor),
+            number_floor: number.max(self.number_floor()),
             former: Some(former),
             ..old.clone()
         });
