@@ -10,7 +10,8 @@ use super::invariants;
 use super::join;
 use super::leader::Leader;
 use super::leader::read_index::Reader;
-use super::leader::reconfigure::{self, Requester};
+use super::leader::reconfigure;
+use super::leader::requester::Requester;
 use super::log::{Log, LogStart};
 use super::membership::{Membership, Memberships};
 use super::message::{

@@ -7,7 +7,8 @@ use super::event::FetchId;
 use super::follower::Follower;
 use super::leader::Leader;
 use super::leader::read_index::Reader;
-use super::leader::reconfigure::{self, Requester};
+use super::leader::reconfigure;
+use super::leader::requester::Requester;
 use super::message::{AppendEntries, Body, Message};
 use super::ready::RoleName;
 use super::state::{State, Transition};
@@ -70,8 +71,8 @@ impl Role {
                 leader.reads.add(Reader::Remote(m.from, r.batch));
                 Transition::Stay
             }
-            (Role::Leader(leader), Body::ChangeRequest(r)) => {
-                let requester = Requester::Remote(m.from, r.id);
+            (Role::Leader(leader), Body::ChangeRequest(r)) if m.term == st.term() => {
+                let requester = Requester::Remote(m.from, m.from_incarnation, r.id);
                 reconfigure::on_change(leader, st, requester, r.change.clone());
                 Transition::Stay
             }

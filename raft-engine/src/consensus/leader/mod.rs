@@ -4,6 +4,7 @@ pub mod forward;
 pub mod read_index;
 pub mod reconfigure;
 pub mod replication;
+pub mod requester;
 
 use self::forward::Streams;
 use self::read_index::Reads;

@@ -3,27 +3,17 @@
 //! joint configuration is left, once it is committed.
 
 use super::super::command::Payload;
-use super::super::event::ChangeId;
 use super::super::membership::{Learner, Member, Membership};
 use super::super::message::{
-    Accepted, Body, Change, ChangeResponse, Identify, Identity, Join, JoinRefused, Message,
-    Standing,
+    Accepted, Body, Change, Identify, Identity, Join, JoinRefused, Message, Standing,
 };
 use super::super::refusal::{Reason, Refusal};
 use super::super::state::State;
 use super::super::types::{Address, NodeId, Time};
+use super::requester::{Answers, Requester};
 use super::{Leader, replication};
 use std::collections::VecDeque;
 use std::sync::Arc;
-
-/// Who asked for a change.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Requester {
-    /// A caller here.
-    Local(ChangeId),
-    /// A caller at a follower.
-    Remote(NodeId, u64),
-}
 
 /// A question who is at an address.
 #[derive(Debug)]
@@ -43,8 +33,9 @@ pub struct Reconfigure {
     discovery: Option<Discovery>,
     /// Asked for before an entry of this term was committed.
     early: VecDeque<(Requester, Change)>,
-    /// The change that was appended last, for repeated requests and late refusals.
+    /// The change that was appended last, for a late refusal.
     accepted: Option<(Requester, Accepted)>,
+    answers: Answers,
 }
 
 impl Reconfigure {
@@ -63,7 +54,7 @@ impl Reconfigure {
                 "nobody answers at {address}: is a service listening there, and does it allow this \
                  connection?"
             );
-            answer(st, requester, Err(Refusal::new(Reason::Unreachable, text)));
+            self.answer(st, requester, Err(Refusal::new(Reason::Unreachable, text)));
         } else if st.now >= discovery.again_at {
             ask(st, discovery);
         }
@@ -73,9 +64,9 @@ impl Reconfigure {
     pub fn give_up(self, st: &mut State) {
         let discovery = self.discovery.map(|d| d.requester);
         for requester in self.early.into_iter().map(|(r, _)| r).chain(discovery) {
-            if let Requester::Local(_) = requester {
+            if let Requester::Local(id) = requester {
                 let refusal = Refusal::new(Reason::NoLeader, "this node does not lead any more");
-                answer(st, requester, Err(refusal));
+                st.change_answers.push((id, Err(refusal)));
             }
         }
     }
@@ -84,25 +75,23 @@ impl Reconfigure {
         self.early.iter().any(|(r, _)| *r == requester)
             || self.discovery.as_ref().is_some_and(|d| d.requester == requester)
     }
+
+    fn answer(&mut self, st: &mut State, requester: Requester, result: Result<Accepted, Refusal>) {
+        self.answers.give(st, requester, result);
+    }
 }
 
 /// Somebody asks for a change.
 pub fn on_change(leader: &mut Leader, st: &mut State, requester: Requester, change: Change) {
-    if leader.reconfigure.knows(requester) {
+    if leader.reconfigure.knows(requester) || leader.reconfigure.answers.repeat(st, requester) {
         return;
-    }
-    if let Some((known, accepted)) = &leader.reconfigure.accepted
-        && *known == requester
-    {
-        let accepted = accepted.clone();
-        return answer(st, requester, Ok(accepted));
     }
     if st.log.commit() < leader.term_start {
         leader.reconfigure.early.push_back((requester, change));
         return;
     }
     if let Err(refusal) = begin(leader, st, requester, change) {
-        answer(st, requester, Err(refusal));
+        leader.reconfigure.answer(st, requester, Err(refusal));
     }
 }
 
@@ -199,7 +188,7 @@ pub fn on_identity(leader: &mut Leader, st: &mut State, identity: &Identity) {
     } else {
         add_learner(leader, st, &discovery, identity)
     };
-    answer(st, discovery.requester, result);
+    leader.reconfigure.answer(st, discovery.requester, result);
 }
 
 /// The first configuration of a cluster. It is durable or the node is still Standalone; nothing is
@@ -298,7 +287,7 @@ fn remove(
     } else {
         append(leader, st, requester, node, without_learner(&current, node))
     };
-    answer(st, requester, Ok(accepted));
+    leader.reconfigure.answer(st, requester, Ok(accepted));
     Ok(())
 }
 
@@ -337,7 +326,7 @@ pub fn advance(leader: &mut Leader, st: &mut State) {
     }
     while let Some((requester, change)) = leader.reconfigure.early.pop_front() {
         if let Err(refusal) = begin(leader, st, requester, change) {
-            answer(st, requester, Err(refusal));
+            leader.reconfigure.answer(st, requester, Err(refusal));
         }
     }
     if st.members.current_index() > st.log.commit() {
@@ -417,16 +406,6 @@ pub fn on_join_refused(leader: &mut Leader, st: &mut State, from: NodeId, refuse
     if let Some((requester, accepted)) = leader.reconfigure.accepted.take()
         && accepted.node == from
     {
-        answer(st, requester, Err(refused.refusal.clone()));
-    }
-}
-
-fn answer(st: &mut State, requester: Requester, result: Result<Accepted, Refusal>) {
-    match requester {
-        Requester::Local(id) => st.change_answers.push((id, result)),
-        Requester::Remote(node, id) => {
-            let body = Body::ChangeResponse(ChangeResponse { id, result });
-            st.send_free(node, st.term(), body);
-        }
+        leader.reconfigure.answer(st, requester, Err(refused.refusal.clone()));
     }
 }
