@@ -50,7 +50,10 @@ fn check_membership(st: &State) -> Check {
     let both = current.learners.iter().any(|l| current.voters.iter().any(|v| v.id == l.member.id));
     holds(!both, "a learner is no voter")?;
     let one_at_a_time = current.number <= committed.number + 1;
-    holds(one_at_a_time || !st.is_voter(), "one configuration at a time is not committed")
+    holds(
+        one_at_a_time || !current.is_voter(st.id()),
+        "one configuration at a time is not committed",
+    )
 }
 
 fn check_peer(st: &State, peer: &Progress) -> Check {

@@ -414,7 +414,7 @@ impl Raft {
                 }
                 (Role::Follower(Follower::default()), Transition::Stay)
             }
-            Transition::Campaign { .. } if !st.is_voter() || st.hard.abstaining => {
+            Transition::Campaign { .. } if !st.may_campaign() => {
                 st.reset_election();
                 return Transition::Stay;
             }

@@ -120,9 +120,13 @@ impl State {
         self.members.current().number == 0 && !self.hard.joining
     }
 
-    /// Whether this node votes by the configuration in force.
-    pub fn is_voter(&self) -> bool {
-        self.members.current().is_voter(self.id())
+    /// Whether this node votes by the configuration in force, or by the one before while that may still
+    /// be needed: who is being removed campaigns, without counting itself (thesis §4.2.2), because it
+    /// may be the only one that has the entry which removes it.
+    pub fn may_campaign(&self) -> bool {
+        let committed = self.members.at(self.log.commit());
+        let voter = self.members.current().is_voter(self.id()) || committed.is_voter(self.id());
+        voter && !self.hard.abstaining
     }
 
     /// Configurations of this lineage up to this number say nothing about whether this node is a member.
