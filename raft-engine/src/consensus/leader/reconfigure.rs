@@ -121,14 +121,18 @@ fn begin(
     }
 }
 
-/// Nothing else is under way: the newest configuration is committed and not joint, and no learner
-/// waits to be promoted.
+/// Nothing else is under way: the newest configuration is committed and not joint, no learner waits to
+/// be promoted, and this leader stays.
 fn check_idle(leader: &Leader, st: &State) -> Result<(), Refusal> {
     if st.is_standalone() {
         let text = "this node is in no cluster: call InitializeCluster first";
         return Err(Refusal::new(Reason::NoCluster, text));
     }
     let current = st.members.current();
+    if !current.is_voter(st.id()) {
+        let text = "the leader is being removed from the cluster: ask the next one";
+        return Err(Refusal::new(Reason::NoLeader, text));
+    }
     let promoting = current.learners.iter().find(|l| l.promote);
     if leader.reconfigure.discovery.is_none() && is_settled(st) && promoting.is_none() {
         return Ok(());
@@ -267,7 +271,8 @@ fn remove(
     node: NodeId,
 ) -> Result<(), Refusal> {
     let current = st.members.current().clone();
-    let cancels = current.learner(node).is_some_and(|l| l.promote) && is_settled(st);
+    let waits = current.learner(node).is_some_and(|l| l.promote);
+    let cancels = waits && is_settled(st) && current.is_voter(st.id());
     if !cancels {
         check_idle(leader, st)?;
     }
