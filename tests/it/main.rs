@@ -1,7 +1,7 @@
 //! All tests that need more than one module, in one program: it links once.
 
 mod power_cut;
+mod random;
 mod recovery;
 mod scripts;
-mod service;
 mod tidy;
