@@ -242,7 +242,8 @@ impl Driver {
         let member = status.membership.member(status.id).map(|member| &*member.address);
         let known = member.filter(|address| !address.is_empty());
         let address = known.or(self.view.address.get().map(String::as_str)).unwrap_or_default();
-        self.identity.update(status.cluster, address);
+        let incarnation = self.raft.hard_state().incarnation;
+        self.identity.update(incarnation, status.cluster, address);
     }
 
     fn tell(&mut self, notice: Notice) -> Result<(), Error> {

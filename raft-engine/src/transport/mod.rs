@@ -19,8 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct LocalIdentity {
     /// This node.
     pub node: NodeId,
-    /// This run of it.
-    pub incarnation: Incarnation,
+    incarnation: AtomicU64,
     cluster: AtomicU64,
     address: Mutex<String>,
 }
@@ -29,7 +28,15 @@ impl LocalIdentity {
     /// An identity in no cluster.
     #[must_use]
     pub fn new(node: NodeId, incarnation: Incarnation) -> LocalIdentity {
+        let incarnation = AtomicU64::new(incarnation.0);
         LocalIdentity { node, incarnation, cluster: AtomicU64::new(0), address: Mutex::default() }
+    }
+
+    /// This run of the node. Joining and leaving a cluster begin a new one; connections of the old one
+    /// end then, because their frames no longer come from who opened them.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        Incarnation(self.incarnation.load(Ordering::Acquire))
     }
 
     /// The cluster; 0 while Standalone, which lets members of any cluster connect.
@@ -45,7 +52,8 @@ impl LocalIdentity {
     }
 
     /// Tells of a join, a leave or a new address.
-    pub fn update(&self, cluster: ClusterId, address: &str) {
+    pub fn update(&self, incarnation: Incarnation, cluster: ClusterId, address: &str) {
+        self.incarnation.store(incarnation.0, Ordering::Release);
         self.cluster.store(cluster.0, Ordering::Release);
         *self.address.lock().unwrap_or_else(PoisonError::into_inner) = address.to_owned();
     }

@@ -128,7 +128,7 @@ impl Shared {
             cluster: self.identity.cluster(),
             from: self.identity.node,
             to,
-            incarnation: self.identity.incarnation,
+            incarnation: self.identity.incarnation(),
             nonce: [0; 32],
             frame_limit: wire::FRAME_LIMIT as u32,
             address: self.identity.address(),

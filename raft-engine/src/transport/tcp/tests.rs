@@ -40,7 +40,7 @@ impl End {
     fn send(&mut self, to: u64, address: Option<&str>, nonce: u64) {
         let message = Message {
             from: self.identity.node,
-            from_incarnation: self.identity.incarnation,
+            from_incarnation: self.identity.incarnation(),
             to: NodeId(to),
             address: None,
             cluster: ClusterId(1),
@@ -111,8 +111,8 @@ fn whoever_is_there_answers_and_somebody_else_is_named() {
 fn another_cluster_is_refused_with_words() {
     run(async {
         let (mut a, b) = (end(1), end(2));
-        a.identity.update(ClusterId(1), "");
-        b.identity.update(ClusterId(2), "");
+        a.identity.update(Incarnation(1), ClusterId(1), "");
+        b.identity.update(Incarnation(1), ClusterId(2), "");
         let address = b.address.clone();
         a.send(2, Some(&address), 5);
         match a.next().await {
