@@ -4,7 +4,7 @@
 //! that skipped a change is no replica.
 
 use super::caller::Settled;
-use super::inbox::Inbox;
+use super::inbox::{Batch, Inbox};
 use super::jobs::{Jobs, Taken};
 use super::persist::no_thread;
 use super::view::View;
@@ -21,6 +21,9 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+
+/// Bytes applied after which the loop is told at once; well below what it hands over in advance.
+const TELL_BYTES: usize = 1 << 20;
 
 /// What the thread is asked to do.
 pub(crate) enum Job {
@@ -162,6 +165,10 @@ struct Applying<'a> {
     applied: Index,
     /// The last entry that the state machine was given.
     given: Index,
+    /// Bytes that the loop has not been told are applied.
+    untold: usize,
+    /// Something of the engine's own was among them.
+    own: bool,
     /// Kept for their memory.
     entries: Vec<Committed>,
     replies: Vec<Option<Bytes>>,
@@ -178,6 +185,8 @@ impl Applying<'_> {
             held: begin.held,
             applied: begin.applied,
             given: begin.held.index,
+            untold: 0,
+            own: false,
             entries: Vec::new(),
             replies: Vec::new(),
             settled: Settled::default(),
@@ -193,6 +202,7 @@ impl Applying<'_> {
                 bytes = 0;
             }
             bytes += entry.size();
+            self.untold += entry.size();
             last = entry.id();
             self.collect(entry)?;
         }
@@ -213,7 +223,7 @@ impl Applying<'_> {
                 self.given = index;
                 self.entries.push(Committed { index, term, command });
             }
-            Payload::Command(_) | Payload::Noop | Payload::Membership(_) => {}
+            Payload::Command(_) | Payload::Noop | Payload::Membership(_) => self.own = true,
         }
         Ok(())
     }
@@ -260,7 +270,19 @@ impl Applying<'_> {
         self.view.applied(last.index, self.entries.len());
         self.waiters.applied(&self.entries, &mut self.replies, last, &mut self.settled);
         self.settled.deliver(&self.waiters.admission);
-        self.inbox.add(|batch| batch.applied = last.index);
+        self.tell_loop(last.index);
+    }
+
+    /// The protocol only makes room by it, unless the entries are its own, on which a change of
+    /// membership may hang: so the loop is not woken for each batch.
+    fn tell_loop(&mut self, applied: Index) {
+        let add = |batch: &mut Batch| batch.applied = applied;
+        if self.own || self.untold >= TELL_BYTES {
+            (self.own, self.untold) = (false, 0);
+            self.inbox.add(add);
+        } else {
+            self.inbox.add_quietly(add);
+        }
     }
 
     fn rewind(&mut self, keep: Index) {

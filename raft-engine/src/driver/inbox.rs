@@ -2,6 +2,7 @@
 //! of the other threads. Taken as a whole, so that a batch costs one wake-up and one lock.
 
 use super::caller::{Asked, ChangeAsked, Proposal, Reader};
+use super::peers;
 use super::recover::Stored;
 use crate::consensus::command::Entry;
 use crate::consensus::event::FetchId;
@@ -15,6 +16,8 @@ use std::task::{Context, Poll, Waker};
 
 /// Frames that may wait; beyond, the network loses some.
 const MAX_INBOUND: usize = 16_384;
+/// Bytes of entries in them; likewise.
+const MAX_INBOUND_BYTES: usize = 64 << 20;
 
 /// Everything of one turn.
 #[derive(Default)]
@@ -27,6 +30,7 @@ pub(crate) struct Batch {
     pub changes: Vec<ChangeAsked>,
     /// From the network.
     pub inbound: Vec<Inbound>,
+    inbound_bytes: usize,
     /// Messages whose write is durable.
     pub released: Vec<Message>,
     /// Writes up to this one are durable; 0 = no news.
@@ -63,10 +67,22 @@ struct State {
     refusal: Option<Error>,
 }
 
+impl State {
+    fn take(&mut self) -> Batch {
+        self.filled = false;
+        std::mem::take(&mut self.batch)
+    }
+}
+
 impl Inbox {
     /// Adds news of an engine thread; wakes the loop if there was none before.
     pub(crate) fn add(&self, add: impl FnOnce(&mut Batch)) {
         add_to(lock(&self.state), add);
+    }
+
+    /// Adds news that can wait until there are others.
+    pub(crate) fn add_quietly(&self, add: impl FnOnce(&mut Batch)) {
+        add(&mut lock(&self.state).batch);
     }
 
     /// Adds callers' requests, all of them.
@@ -88,8 +104,14 @@ impl Inbox {
 
     /// Adds what the network hands up, or loses it.
     pub(crate) fn receive(&self, inbound: Inbound) {
+        let bytes = match &inbound {
+            Inbound::Frame(frame) => frame.messages.iter().map(|m| peers::size(&m.body)).sum(),
+            _ => 0,
+        };
         self.add(|batch| {
-            if batch.inbound.len() < MAX_INBOUND {
+            let fits = batch.inbound_bytes + bytes <= MAX_INBOUND_BYTES;
+            if fits && batch.inbound.len() < MAX_INBOUND {
+                batch.inbound_bytes += bytes;
                 batch.inbound.push(inbound);
             }
         });
@@ -106,8 +128,7 @@ impl Inbox {
     pub(crate) fn shut(&self, refusal: Error) -> Batch {
         let mut state = lock(&self.state);
         state.refusal.get_or_insert(refusal);
-        state.filled = false;
-        std::mem::take(&mut state.batch)
+        state.take()
     }
 
     /// Why requests are refused, once they are.
@@ -120,13 +141,17 @@ impl Inbox {
         lock(&self.state).filled
     }
 
+    /// What has happened, if anything.
+    pub(crate) fn take(&self) -> Batch {
+        lock(&self.state).take()
+    }
+
     /// What has happened; without news, whoever polls is woken by the next.
     pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<Batch> {
         let mut state = lock(&self.state);
         if state.filled {
-            state.filled = false;
             state.waker = None;
-            return Poll::Ready(std::mem::take(&mut state.batch));
+            return Poll::Ready(state.take());
         }
         match &mut state.waker {
             Some(waker) => waker.clone_from(context.waker()),
@@ -143,5 +168,60 @@ fn add_to(mut state: MutexGuard<'_, State>, add: impl FnOnce(&mut Batch)) {
     drop(state);
     if let Some(waker) = waker {
         waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::caller::{Caller, Done};
+    use super::*;
+    use crate::consensus::types::Time;
+    use crate::error::ErrorKind;
+    use crate::slot::Slot;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_batch_costs_one_wake_up() {
+        let (inbox, wakes) = (Inbox::default(), Arc::new(Wakes::default()));
+        let waker = Waker::from(Arc::clone(&wakes));
+        let context = Context::from_waker(&waker);
+        assert!(inbox.poll(&context).is_pending());
+        inbox.add_quietly(|batch| batch.applied = Index(3));
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 0, "it can wait");
+        inbox.add(|batch| batch.persisted = 1);
+        inbox.add(|batch| batch.persisted = 2);
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        let Poll::Ready(batch) = inbox.poll(&context) else { panic!("there is news") };
+        assert_eq!((batch.persisted, batch.applied), (2, Index(3)));
+        assert!(inbox.poll(&context).is_pending());
+        inbox.add_quietly(|batch| batch.applied = Index(4));
+        assert_eq!(inbox.take().applied, Index(4));
+    }
+
+    #[test]
+    fn a_shut_inbox_takes_nothing_and_forgets_nobody() {
+        let inbox = Inbox::default();
+        let slot: Arc<Slot<Result<Done, Error>>> = Arc::new(Slot::new());
+        let ask = || {
+            let reader = Reader { deadline: Time::NEVER, caller: Caller::blocked(&slot) };
+            Asked { reads: vec![reader], ..Asked::default() }
+        };
+        assert!(inbox.ask(&mut ask()).is_ok());
+        drop(inbox.shut(Error::new(ErrorKind::Closed, "closed")));
+        assert_eq!(slot.wait().err().map(|e| e.kind), Some(ErrorKind::Interrupted));
+        let mut late = ask();
+        assert_eq!(inbox.ask(&mut late).err().map(|e| e.kind), Some(ErrorKind::Closed));
+        assert_eq!(late.size(), (1, 0), "it is still the caller's");
     }
 }

@@ -35,10 +35,11 @@ pub(crate) use start::{Options, Parts, Running, start};
 use crate::consensus::event::Event;
 use crate::consensus::message::Message;
 use crate::consensus::raft::{Raft, Status};
-use crate::consensus::ready::{Notice, Ready};
+use crate::consensus::ready::{Notice, Ready, Write};
 use crate::consensus::types::Time;
 use crate::error::{Error, ErrorKind};
 use crate::observer::Observer;
+use crate::os::Callback;
 use crate::transport::LocalIdentity;
 use apply::Applier;
 use clock::Alarm;
@@ -99,7 +100,7 @@ impl Driver {
         let deadline = self.deadline.min(self.requests.deadline());
         poll_fn(|context| match self.inbox.poll(context) {
             Poll::Ready(batch) => Poll::Ready(batch),
-            Poll::Pending => alarm.poll(context, deadline).map(|()| Batch::default()),
+            Poll::Pending => alarm.poll(context, deadline).map(|()| self.inbox.take()),
         })
         .await
     }
@@ -202,7 +203,7 @@ impl Driver {
         Ok(())
     }
 
-    fn write(&mut self, write: crate::consensus::ready::Write) {
+    fn write(&mut self, write: Write) {
         count(&self.view.counters.writes, 1);
         if write.keep_to.is_some() {
             self.fetcher.cut();
@@ -248,7 +249,10 @@ impl Driver {
 
     fn tell(&mut self, notice: Notice) -> Result<(), Error> {
         self.view.note(&notice);
-        self.observer.notice(&notice);
+        {
+            let _callback = Callback::enter();
+            self.observer.notice(&notice);
+        }
         match notice {
             Notice::Role { .. } => self.requests.try_again(),
             Notice::SafetyAlarm(what) => {
@@ -271,6 +275,7 @@ impl Driver {
             Ok(()) => (closed(), "the service was closed"),
             Err(error) => {
                 self.view.fail(error.clone());
+                let _callback = Callback::enter();
                 self.observer.failed(&error);
                 (error, "the service failed")
             }

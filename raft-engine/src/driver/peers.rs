@@ -125,7 +125,8 @@ impl Group {
     }
 }
 
-fn size(body: &Body) -> usize {
+/// Bytes of entries in a message.
+pub(crate) fn size(body: &Body) -> usize {
     match body {
         Body::AppendEntries(append) => append.entries.iter().map(|entry| entry.size()).sum(),
         Body::Forward(forward) => forward.commands.iter().map(|c| c.encoded().len()).sum(),

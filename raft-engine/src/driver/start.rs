@@ -207,7 +207,9 @@ fn spawn(mut driver: Driver) -> Result<JoinHandle<()>, Error> {
 
 /// The thread quorate-loop.
 fn run(mut driver: Driver, started: &Arc<Slot<Result<(), Error>>>) {
-    let runtime = match Builder::new_current_thread().enable_io().enable_time().build() {
+    let builder = &mut Builder::new_current_thread();
+    let builder = builder.enable_io().enable_time().thread_name("quorate-names");
+    let runtime = match builder.build() {
         Ok(runtime) => runtime,
         Err(error) => return started.fill(Err(no_thread(error))),
     };
