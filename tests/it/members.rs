@@ -332,3 +332,26 @@ fn without_a_majority_nothing_is_done_and_callers_hear_that_in_time() {
     assert!(done[0].result.is_ok(), "{done:?}");
     assert_eq!(all_agree(&nodes), ["held"]);
 }
+
+#[test]
+fn a_follower_that_does_not_forward_names_the_leader() {
+    let mut nodes = cluster(2);
+    nodes[1].stop();
+    let mut apart = settings(nodes[1].dir.path(), &nodes[1].address);
+    apart.set("forward_proposals", "off").expect("it is known");
+    let service = Service::start(apart, nodes[1].journal.machine()).expect("it starts");
+    nodes[1].service = Some(service);
+    nodes[1].until("it hears its leader", |service| service.info().leader_id.0 != 0);
+    for wait in [true, false] {
+        let entry = NewEntry::new(b"x");
+        let service = nodes[1].service();
+        let error = match wait {
+            true => service.propose_wait(entry, LONG).expect_err("it does not lead"),
+            false => service.propose(entry, LONG).expect_err("it does not lead"),
+        };
+        assert_eq!(error.kind, ErrorKind::NotLeader);
+        let leader = error.leader.expect("it is known");
+        assert_eq!((leader.id, &*leader.address), (nodes[0].id(), nodes[0].address.as_str()));
+    }
+    nodes[1].service().read_barrier(LONG).expect("reads are not proposals");
+}

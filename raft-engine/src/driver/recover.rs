@@ -263,6 +263,7 @@ mod tests {
     use crate::consensus::membership::Member;
     use crate::consensus::ready::Former;
     use crate::consensus::types::{Address, EntryId};
+    use crate::storage::memory::Memory;
 
     fn entry(index: u64, term: u64, payload: Payload) -> Entry {
         Entry { index: Index(index), term: Term(term), payload }
@@ -339,5 +340,96 @@ mod tests {
         assert_eq!(fits(&stored, 9), Some(Index(4)));
         stored.first = Index(3);
         assert_eq!(fits(&stored, 1), None, "what lies between is gone");
+    }
+
+    /// A store that loses its power after so many calls that write.
+    struct Failing {
+        store: Memory,
+        calls: usize,
+    }
+
+    impl Failing {
+        fn write<T>(
+            &mut self,
+            write: impl FnOnce(&mut Memory) -> Result<T, StorageError>,
+        ) -> Result<T, StorageError> {
+            let dead = || StorageError::new(StorageErrorKind::Io, "the power is gone");
+            self.calls = self.calls.checked_sub(1).ok_or_else(dead)?;
+            write(&mut self.store)
+        }
+    }
+
+    impl LogStore for Failing {
+        fn open(&mut self) -> Result<Recovered, StorageError> {
+            self.store.open()
+        }
+        fn append(&mut self, records: &[Record], commit: Index) -> Result<(), StorageError> {
+            self.write(|store| store.append(records, commit))
+        }
+        fn sync(&mut self) -> Result<(), StorageError> {
+            self.write(LogStore::sync)
+        }
+        fn read(
+            &mut self,
+            from: Index,
+            to: Index,
+            max: usize,
+        ) -> Result<Vec<Record>, StorageError> {
+            self.store.read(from, to, max)
+        }
+        fn truncate_suffix(&mut self, first: Index) -> Result<(), StorageError> {
+            self.write(|store| store.truncate_suffix(first))
+        }
+        fn truncate_prefix(&mut self, last: Index, term: Term) -> Result<(), StorageError> {
+            self.write(|store| store.truncate_prefix(last, term))
+        }
+        fn metadata_get(&mut self, key: &str) -> Result<Option<Vec<u8>>, StorageError> {
+            self.store.metadata_get(key)
+        }
+        fn metadata_put(&mut self, key: &str, value: &[u8]) -> Result<(), StorageError> {
+            self.write(|store| store.metadata_put(key, value))
+        }
+    }
+
+    #[test]
+    fn each_run_has_its_own_incarnation_and_the_node_stays_the_same() {
+        let mut store = Memory::new();
+        let first = open(&mut store).expect("it is new").state;
+        assert!(first.node.0 > 0 && first.lineage.0 > 0 && first.node.0 < 1 << 63);
+        let second = open(&mut store).expect("it is known").state;
+        assert_eq!((first.node, first.lineage), (second.node, second.lineage));
+        let runs = [first.incarnation, second.incarnation];
+        assert_eq!(runs.map(Incarnation::counter), [1, 2]);
+        assert_ne!(runs[0].0 << 24, runs[1].0 << 24, "the low bits are random");
+        let mut lost = Memory::new();
+        let record = codec::encode_entry(&entry(1, 1, Payload::Noop));
+        lost.append(&[record], Index(0)).expect("it takes everything");
+        assert_eq!(open(&mut lost).expect_err("no state").kind, ErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn a_crash_between_any_two_steps_of_a_switch_leaves_the_old_or_the_new_lineage_whole() {
+        let entries: Vec<Entry> = (1..=5).map(|index| entry(index, 1, Payload::Noop)).collect();
+        let mut seen = Vec::new();
+        for calls in 0..6 {
+            let mut store = Memory::new();
+            let mut stored = open(&mut store).expect("it is new");
+            let records: Vec<Record> = entries.iter().map(codec::encode_entry).collect();
+            store.append(&records, Index(3)).expect("it takes everything");
+            stored.append(&entries);
+            let old = stored.state.lineage;
+            let (cut_pending, cut_to) = (true, Index(3));
+            let lineage = ClusterId(77);
+            let state = HardState { lineage, cut_pending, cut_to, ..stored.state.clone() };
+            let finished =
+                stored.switch(&mut Failing { store: store.clone(), calls }, state).is_ok();
+            let again = open(&mut store).expect("what is there is whole");
+            let end = (again.state.lineage, again.last.0, store.open().expect("open").last.0);
+            let whole = if calls == 0 { (old, 5, 5) } else { (lineage, 3, 3) };
+            assert_eq!(end, whole, "after {calls} calls");
+            assert!(!again.state.cut_pending);
+            seen.push(finished);
+        }
+        assert_eq!(seen, [false, false, false, false, true, true], "four steps");
     }
 }
