@@ -3,7 +3,7 @@
 
 use quorate_engine::change::NewEntry;
 use quorate_engine::consensus::types::NodeId;
-use quorate_engine::error::{Error, ErrorKind};
+use quorate_engine::error::{Error, ErrorKind, Outcome};
 use quorate_engine::queue::{Completion, Queue};
 use quorate_engine::service::{Op, Request, Service};
 use quorate_engine::settings::Settings;
@@ -354,4 +354,69 @@ fn a_follower_that_does_not_forward_names_the_leader() {
         assert_eq!((leader.id, &*leader.address), (nodes[0].id(), nodes[0].address.as_str()));
     }
     nodes[1].service().read_barrier(LONG).expect("reads are not proposals");
+}
+
+/// What became of the proposals of a test, as their callers heard it.
+#[derive(Default)]
+struct Heard {
+    done: BTreeSet<String>,
+    not_done: BTreeSet<String>,
+    unknown: usize,
+}
+
+impl Heard {
+    fn take(&mut self, text: String, completion: &Completion) {
+        let outcome =
+            completion.result.as_ref().map_or_else(|e| e.kind.outcome(), |_| Outcome::Done);
+        match outcome {
+            Outcome::Done => _ = self.done.insert(text),
+            Outcome::NotDone | Outcome::Fatal => _ = self.not_done.insert(text),
+            Outcome::Unknown => self.unknown += 1,
+        }
+    }
+}
+
+#[test]
+fn whatever_happens_to_nodes_each_caller_hears_the_truth() {
+    const EACH: usize = 300;
+    let mut nodes = cluster(3);
+    let mut heard = Heard::default();
+    for round in 0..6 {
+        let mut asked = Vec::new();
+        for (at, node) in nodes.iter().enumerate() {
+            let queue = Queue::new().expect("a descriptor");
+            let texts: Vec<String> = (0..EACH).map(|n| format!("{round}/{at}/{n}")).collect();
+            let ask = |(token, text): (u64, _)| {
+                let op = Op::ProposeWait(NewEntry::new(text));
+                Request { token, timeout: LONG, op }
+            };
+            let bytes = texts.iter().map(String::as_bytes);
+            let requests: Vec<_> = (0..).zip(bytes).map(ask).collect();
+            assert_eq!(node.service().submit(&queue, &requests), Ok(EACH));
+            asked.push((queue, texts));
+        }
+        let victim = match round % 3 {
+            0 => nodes.iter().position(|n| n.service().info().state == State::Leader),
+            n => Some(n),
+        };
+        let victim = victim.unwrap_or_default();
+        nodes[victim].stop();
+        for (at, (queue, texts)) in asked.into_iter().enumerate() {
+            let mut all = Vec::new();
+            while all.len() < EACH {
+                assert!(queue.poll(&mut all, EACH, LONG) > 0, "{at}: {} of {EACH}", all.len());
+            }
+            all.iter().for_each(|c| heard.take(texts[c.token as usize].clone(), c));
+        }
+        nodes[victim].start();
+    }
+    let texts = all_agree(&nodes);
+    let there: BTreeSet<String> = texts.iter().cloned().collect();
+    assert_eq!(there.len(), texts.len(), "nothing is there twice");
+    let missing: Vec<_> = heard.done.difference(&there).collect();
+    assert!(missing.is_empty(), "acknowledged and not there: {missing:?}");
+    let undead: Vec<_> = heard.not_done.intersection(&there).collect();
+    assert!(undead.is_empty(), "definitely not done and there: {undead:?}");
+    assert_eq!(heard.done.len() + heard.not_done.len() + heard.unknown, 6 * 3 * EACH);
+    assert!(heard.done.len() >= EACH, "only {} were done", heard.done.len());
 }
