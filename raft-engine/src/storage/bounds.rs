@@ -75,14 +75,17 @@ impl Bounds {
         self.last = last;
     }
 
-    /// Removes everything after `keep_to`. Says whether that changed anything.
+    /// Removes everything after `keep_to`. Says whether that changed anything. A log that is empty then
+    /// begins at its base again, wherever it began before: a replay that misses the removed front of a
+    /// log must end where the whole would.
     pub fn cut(&mut self, keep_to: Index) -> bool {
         if self.is_empty() || keep_to >= self.last {
             return false;
         }
-        self.last = keep_to.max(self.base.prev());
+        self.last = keep_to;
         if self.last < self.first {
-            self.first = self.last.next();
+            self.first = self.base.max(Index(1));
+            self.last = self.first.prev();
         }
         true
     }
@@ -135,7 +138,10 @@ mod tests {
         assert!(!log.compact(Index(4), Term(9)), "what is gone is gone");
         assert!(log.compact(Index(20), Term(3)));
         assert_eq!(ends(&log), (21, 20, 3));
-        assert!(log.cut(Index(3)) || log.last == Index(20), "never below the base");
+        assert!(!log.cut(Index(3)), "never below the base");
+        log.extend(Index(25), Index(30));
+        assert!(log.cut(Index(22)));
+        assert_eq!(ends(&log), (21, 20, 3), "empty, at the base again");
         log.check_append(Index(20)).expect_err("below the base");
         log.check_append(Index(21)).expect("right behind it");
     }

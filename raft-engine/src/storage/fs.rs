@@ -36,7 +36,7 @@ pub struct Birth {
 
 /// A file system.
 pub trait Fs: Send + Sync {
-    /// Makes a directory and what is missing above it, durably. Fine when it is there.
+    /// Makes a directory and what is missing above it, durably; likewise when it is there already.
     fn make_dir(&self, path: &Path) -> io::Result<()>;
 
     /// The names in a directory; `NotFound` when there is none.
@@ -108,7 +108,10 @@ pub struct Disk;
 impl Fs for Disk {
     fn make_dir(&self, path: &Path) -> io::Result<()> {
         match fs::create_dir(path) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
+                let _ = self.sync_dir(parent(path)); // whoever made it may have been stopped before
+                return Ok(());
+            }
             Err(e) if e.kind() == io::ErrorKind::NotFound && path.parent().is_some() => {
                 self.make_dir(parent(path))?;
                 fs::create_dir(path)?;

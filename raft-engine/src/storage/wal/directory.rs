@@ -46,6 +46,8 @@ impl Directory {
             None => make_lock(fs, paths, adopt)?,
         };
         let state = StateFile::open(fs, &paths.state)?;
+        // A run whose sync failed may have left the name in memory alone.
+        fs.sync_dir(&paths.dir).map_err(|e| StorageError::io("sync", &paths.dir, &e))?;
         if state.is_none() && has_segments(fs, paths)? {
             return Err(refuse::state_lost(&paths.state));
         }

@@ -196,5 +196,11 @@ mod tests {
         assert_eq!((index.bounds().first, index.bounds().last), (Index(51), Index(100)));
         assert_eq!(index.bounds().prev_term(), Term(1));
         assert_eq!(found(&index, 51), (5, 9000, 100));
+        let mut index = LogIndex::at(Index(126), Term(9));
+        assert!(index.extend(run(132, 1, 4), 5, 4096));
+        index.cut(Index(127)); // 126 and 127 stood in a segment that is gone, and were cut later
+        index.cut(Index(122));
+        index.compact(Index(125), Term(9));
+        assert_eq!((index.bounds().first, index.bounds().last), (Index(126), Index(125)));
     }
 }

@@ -92,12 +92,15 @@ impl Opened {
         engine: [u8; STATE_BYTES],
     ) -> Result<(), StorageError> {
         if self.directory.state.is_none() {
+            fs.make_dir(&paths.dir).map_err(|e| StorageError::io("make", &paths.dir, &e))?;
             let state = State { birth: self.directory.birth, ..State::new(engine) };
             let made = StateFile::create(fs, &paths.state, state);
             let made = made.map_err(|e| StorageError::io("make", &paths.state, &e))?;
             self.directory.state = Some(made);
         }
-        fs.make_dir(&paths.wal).map_err(|e| StorageError::io("make", &paths.wal, &e))
+        fs.make_dir(&paths.wal).map_err(|e| StorageError::io("make", &paths.wal, &e))?;
+        // What an earlier run made and could not sync is there, and may yet disappear.
+        fs.sync_dir(&paths.dir).map_err(|e| StorageError::io("sync", &paths.dir, &e))
     }
 
     fn running(&mut self) -> Result<&mut Run, StorageError> {
