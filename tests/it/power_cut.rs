@@ -394,3 +394,27 @@ fn a_full_disk_at_the_first_start_is_named() {
     assert_eq!(refused.kind, StorageErrorKind::Full);
     assert!(refused.message.contains("Free some space"), "{refused}");
 }
+
+/// Group commit: however many calls there were, a round costs one write and one sync.
+#[test]
+fn a_round_is_one_write_and_one_sync() {
+    let mut rig = Rig::new(4);
+    rig.store.open().expect("a new directory");
+    rig.put_state().expect("begun");
+    let before = rig.disk.calls();
+    for index in 1..=20 {
+        let record = rig.record(index, 1);
+        rig.store.append(&[record], Index(index - 1)).expect("appends");
+    }
+    rig.store.truncate_suffix(Index(15)).expect("cuts");
+    let record = rig.record(15, 2);
+    rig.store.append(&[record], Index(10)).expect("appends");
+    rig.store.sync().expect("syncs");
+    assert_eq!(rig.disk.calls() - before, 2);
+    rig.store.sync().expect("nothing to do");
+    rig.store.append(&[], Index(15)).expect("a hint alone");
+    rig.store.sync().expect("is not worth a sync");
+    assert_eq!(rig.disk.calls() - before, 2);
+    rig.put_state().expect("puts");
+    assert_eq!(rig.disk.calls() - before, 4, "a state is one write and one sync of its own");
+}

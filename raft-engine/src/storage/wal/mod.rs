@@ -13,6 +13,7 @@
 //! write or sync that failed, every call fails: what reached the disk is unknown.
 
 mod directory;
+mod found;
 mod frame;
 mod host;
 mod log_index;
@@ -32,10 +33,10 @@ use super::{LogReader, LogStore, Record, Recovered, STATE_KEY, StorageError, Sto
 use crate::codec::STATE_BYTES;
 use crate::consensus::types::{Index, Term};
 use directory::{Directory, Paths};
+use found::Found;
 use host::Values;
 use pending::Pending;
 use reader::{Log, Reader, SharedLog};
-use recovery::Found;
 use run::Run;
 use state_file::State;
 use std::path::PathBuf;

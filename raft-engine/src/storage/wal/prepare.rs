@@ -92,7 +92,10 @@ impl Preparer {
             return Ok(());
         }
         let shared = Arc::clone(&self.shared);
-        let thread = spawn("quorate-prep", move || shared.serve());
+        let thread = spawn("quorate-prep", move || {
+            let end = End(shared);
+            end.0.serve();
+        });
         let failed = |e| StorageError::io("start a thread for", &self.shared.dir, &e);
         self.thread = Some(thread.map_err(failed)?);
         Ok(())
@@ -164,6 +167,18 @@ impl Drop for Preparer {
     }
 }
 
+/// Whoever waits for a segment learns that the thread has ended, however it did.
+struct End(Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let message = "The thread that prepares segments has ended.";
+        let ended = StorageError::new(StorageErrorKind::Io, message);
+        self.0.work().failed = Some(ended);
+        self.0.changed.notify_all();
+    }
+}
+
 impl Shared {
     fn work(&self) -> MutexGuard<'_, Work> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
@@ -230,6 +245,7 @@ impl Shared {
         work.floor = work.highest;
         let number = work.highest;
         drop(work);
+        self.changed.notify_all();
         self.prepare(number, capacity.next_multiple_of(FIRST_FRAME), None)
     }
 

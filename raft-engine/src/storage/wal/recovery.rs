@@ -4,78 +4,21 @@
 //! anything that proves a frame above n proves that n was durable, and if n does not verify then, it
 //! was damaged. Without such a proof n was never acknowledged. Nothing here writes.
 
-use super::frame::{Flaw, Frame, HEAD, Header, Link, Op, u64_at, verify_head};
+use super::found::{Found, Tail};
+use super::frame::{Flaw, Frame, HEAD, Header, Link, u64_at, verify_head};
 use super::log_index::LogIndex;
 use super::refuse;
 use super::segment::{FIRST_FRAME, Segment, number_of, path_of, read_header};
 use super::state_file::State;
-use crate::consensus::command::kind;
-use crate::consensus::types::Index;
+use crate::storage::StorageError;
 use crate::storage::fs::{Access, File, Fs};
-use crate::storage::{Record, Recovered, StorageError, kind_of};
-use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// How far ahead of the expected frame a number may be to count as a proof.
 const AHEAD: u64 = 1 << 20;
-
-/// Where the log ends.
-#[derive(Clone, Debug)]
-pub(super) struct Tail {
-    pub segment: Arc<Segment>,
-    /// The offset behind the last frame.
-    pub end: u64,
-    /// The last frame.
-    pub seq: u64,
-    /// Its crc.
-    pub crc: u32,
-}
-
-impl Tail {
-    /// How the next segment refers to this end.
-    pub fn link(&self) -> Link {
-        Link { segment: self.segment.number, end: self.end, seq: self.seq, crc: self.crc }
-    }
-}
-
-/// What a directory of segments holds.
-#[derive(Default)]
-pub(super) struct Found {
-    pub log: LogIndex,
-    /// The segments of the log.
-    pub segments: BTreeMap<u64, Arc<Segment>>,
-    pub tail: Option<Tail>,
-    pub commit_hint: Index,
-    pub memberships: Vec<Record>,
-    pub last_application: Index,
-    /// Segments that were begun and hold no frame.
-    pub blank: Vec<Segment>,
-    /// Segments that were prepared and never begun.
-    pub ready: Vec<Segment>,
-    /// Files that are no longer, or not yet, part of anything.
-    pub leftovers: Vec<PathBuf>,
-    /// The highest number in use.
-    pub highest: u64,
-}
-
-impl Found {
-    /// The same in the words of the port.
-    pub fn recovered(&self) -> Recovered {
-        let bounds = self.log.bounds();
-        Recovered {
-            first: bounds.first,
-            prev_term: bounds.prev_term(),
-            last: bounds.last,
-            terms: self.log.terms(),
-            commit_hint: self.commit_hint.min(bounds.last),
-            memberships: self.memberships.clone(),
-            last_application: self.last_application,
-        }
-    }
-}
 
 /// Reads the log in `dir`, of which `state` says where it begins and how far it may reach.
 pub(super) fn recover(fs: &dyn Fs, dir: &Path, state: &State) -> Result<Found, StorageError> {
@@ -247,7 +190,7 @@ impl Scan<'_> {
             if (frame.header.seq, frame.header.previous) != (seq + 1, crc) {
                 break; // not the next one: the search for later frames judges it
             }
-            self.take(&segment, end, &frame)?;
+            self.found.take(&segment, end, &frame)?;
             end += frame.header.frame_len();
             (seq, crc) = (frame.header.seq, frame.header.crc);
         }
@@ -324,36 +267,6 @@ impl Scan<'_> {
         }
     }
 
-    /// Takes one frame into the picture of the log.
-    fn take(
-        &mut self,
-        segment: &Segment,
-        offset: u64,
-        frame: &Frame<'_>,
-    ) -> Result<(), StorageError> {
-        let place = (segment.number as u32, offset as u32);
-        let mut data = frame.data();
-        for op in frame.ops() {
-            match op {
-                Op::Run(run) => {
-                    if !self.found.log.extend((run.first, run.term, run.count), place.0, place.1) {
-                        let flaw = format!("entry {} does not follow the last one", run.first);
-                        return Err(refuse::corrupt(&segment.path, offset, &flaw));
-                    }
-                    data = self.found.note_memberships(&run, data);
-                }
-                Op::Truncate(keep_to) => self.found.cut(keep_to),
-                Op::Compact(last, term) => {
-                    self.found.log.compact(last, term);
-                    self.found.memberships.retain(|record| record.index > last);
-                }
-                Op::CommitHint(index) => self.found.commit_hint = index,
-                Op::Link(_) => {}
-            }
-        }
-        Ok(())
-    }
-
     /// The end that was found: clean or torn, or is there a proof that the log was longer?
     fn judge_end(&mut self) -> Result<(), StorageError> {
         let Some(tail) = self.found.tail.clone() else { return self.judge_no_end() };
@@ -387,33 +300,6 @@ impl Scan<'_> {
             }
             None => Ok(()),
         }
-    }
-}
-
-impl Found {
-    fn cut(&mut self, keep_to: Index) {
-        self.log.cut(keep_to);
-        self.commit_hint = self.commit_hint.min(keep_to);
-        self.last_application = self.last_application.min(keep_to);
-        self.memberships.retain(|record| record.index <= keep_to);
-    }
-
-    /// Keeps the entries of a run that change who takes part, and notes the last one of the host's. Returns the data behind the run.
-    fn note_memberships<'b>(&mut self, run: &super::frame::Run<'_>, data: &'b [u8]) -> &'b [u8] {
-        let (mut rest, mut index) = (data, run.first);
-        for (len, crc) in run.entries() {
-            let (payload, tail) = rest.split_at(len as usize);
-            let kind_here = kind_of(payload);
-            if kind_here >= 0 {
-                self.last_application = index;
-            }
-            if kind_here == kind::MEMBERSHIP && index >= self.log.bounds().base {
-                let payload = Bytes::copy_from_slice(payload);
-                self.memberships.push(Record { index, term: run.term, crc, payload });
-            }
-            (rest, index) = (tail, index.next());
-        }
-        rest
     }
 }
 

@@ -4,8 +4,8 @@
 //! it matters.
 
 use super::directory::Paths;
+use super::found::{Found, Tail};
 use super::prepare::Preparer;
-use super::recovery::{Found, Tail};
 use super::segment::{Plan, Ready, Segment};
 use super::state_file::{End, State, StateFile};
 use super::writer::Writer;

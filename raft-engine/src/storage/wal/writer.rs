@@ -1,8 +1,8 @@
 //! Writes frames to the one segment that is open for writing. One frame, one sync.
 
+use super::found::Tail;
 use super::frame::{Builder, Link};
 use super::pending::Pending;
-use super::recovery::Tail;
 use super::segment::{FIRST_FRAME, Ready, Segment};
 use crate::storage::fs::File;
 use std::io::{self, IoSlice};
