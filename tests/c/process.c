@@ -57,6 +57,8 @@ static void threads_have_names_block_signals_and_end(void) {
     char dir[256];
     counter c = {0};
     sigset_t before, after;
+    memset(&before, 0, sizeof before); /* there is more room in it than there are signals */
+    memset(&after, 0, sizeof after);
     pthread_sigmask(SIG_SETMASK, NULL, &before);
     quorate_service *service = start(&c, new_dir(dir, sizeof dir), "127.0.0.1:0");
     CHECK_OK(quorate_service_initialize_cluster(service, info_of(service).address, 30000, &err));
