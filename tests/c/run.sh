@@ -45,19 +45,23 @@ have() {
     return 1
 }
 
-# run MODE PROGRAM: counts the tests that the program reports.
-run() {
-    local mode=$1 program=$2 binary=$out/$2 log=$out/$1-$2.log before=() started=$SECONDS tests
-    case $mode in
-    asan) binary=$out/$program-asan ;;
+# in_mode MODE PROGRAM: runs it. What runs many times slower gets more time before it is taken for dead.
+in_mode() {
+    case $1 in
+    plain) timeout 600 $out/$2 ;;
+    asan) ASAN_OPTIONS=detect_leaks=1 timeout 600 $out/$2-asan ;;
     valgrind)
-        # What runs many times slower gets more time before it is taken for dead.
-        before=(env QUORATE_TEST_SLOW=1 valgrind --quiet --error-exitcode=99 --leak-check=full
-            --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect
-            --child-silent-after-fork=yes --fair-sched=yes)
+        QUORATE_TEST_SLOW=1 timeout 1200 valgrind --quiet --error-exitcode=99 --leak-check=full \
+            --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect \
+            --child-silent-after-fork=yes --fair-sched=yes $out/$2
         ;;
     esac
-    if ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 timeout 600 "${before[@]}" "$binary" >"$log" 2>&1 &&
+}
+
+# run MODE PROGRAM: counts the tests that the program reports.
+run() {
+    local mode=$1 program=$2 log=$out/$1-$2.log started=$SECONDS tests
+    if in_mode $mode $program >"$log" 2>&1 &&
         tests=$(sed -nE "s/^$program: ([0-9]+) passed, 0 failed$/\1/p" "$log") && [ -n "$tests" ]; then
         echo "ok   $mode $program ($tests tests, $((SECONDS - started)) s)"
         passed=$((passed + tests))
@@ -108,13 +112,17 @@ example() { # a cluster of one, and again after a restart
 }
 [ -e $out/kv ] && check "example runs" example
 
-for program in $programs; do
+sanitize="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
+for program in leak $programs; do
     check "compile $program" gcc $flags tests/c/$program.c -o $out/$program $link
-    check "compile $program for asan" gcc $flags -fsanitize=address,undefined -fno-sanitize-recover=all \
-        -fno-omit-frame-pointer tests/c/$program.c -o $out/$program-asan $link
+    check "compile $program for asan" gcc $flags $sanitize tests/c/$program.c -o $out/$program-asan $link
 done
+sees_the_leak() { # it ends well by itself, and badly when it is watched
+    in_mode plain leak && ! in_mode "$1" leak
+}
 for mode in $modes; do
     [ "$mode" != valgrind ] || have valgrind || continue
+    [ "$mode" = plain ] || check "$mode sees a leak" sees_the_leak "$mode"
     for program in $programs; do
         run "$mode" "$program"
     done
