@@ -3,7 +3,7 @@
 //! or not any more, does nothing. (A block that was freed, and whose address has become that of
 //! another result since, can't be told from it.)
 
-use crate::guard::watch_for_forks;
+use quorate_engine::os;
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::collections::BTreeMap;
 use std::ffi::c_char;
@@ -74,7 +74,7 @@ impl Block {
 
     /// Puts the structure in front and gives the block to the host.
     pub(crate) fn finish<T: Copy>(self, head: T) -> *mut T {
-        watch_for_forks();
+        os::watch_forks();
         let at = self.base.cast::<T>();
         // SAFETY: `new` left room for it in front, aligned as anything.
         unsafe { at.write(head) };

@@ -1,23 +1,20 @@
 //! The border that nothing crosses: every exported function runs inside `guard`, `blocking` or
-//! `quietly`, which catch panics, refuse calls in a forked child, and turn an error into a status
-//! and an error object. What the host's callbacks run in is marked, so that a blocking call from
-//! one is refused instead of waiting for itself.
+//! `quietly`, which catch panics, refuse calls in a forked child and blocking ones in a callback, and
+//! turn an error into a status and an error object.
 
 use crate::result::{self, quorate_error};
 use crate::status::{QUORATE_ERR_FORKED, quorate_status};
 use quorate_engine::error::{Error, ErrorKind};
+use quorate_engine::os;
 use std::any::Any;
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Runs a function that returns a status.
 pub(crate) fn guard(
     err: *mut *mut quorate_error,
     body: impl FnOnce() -> Result<quorate_status, Error>,
 ) -> quorate_status {
-    if is_forked() {
+    if os::forked() {
         return QUORATE_ERR_FORKED;
     }
     caught(body).unwrap_or_else(|error| report(err, &error))
@@ -33,7 +30,7 @@ pub(crate) fn blocking(
 
 /// Runs a function that returns no status: a failure gives `otherwise`.
 pub(crate) fn quietly<T>(otherwise: T, body: impl FnOnce() -> Result<T, Error>) -> T {
-    if is_forked() {
+    if os::forked() {
         return otherwise;
     }
     caught(body).unwrap_or(otherwise)
@@ -63,45 +60,8 @@ fn report(err: *mut *mut quorate_error, error: &Error) -> quorate_status {
     error.kind.code()
 }
 
-thread_local! {
-    /// How many callbacks of the host this thread is in.
-    static DEPTH: Cell<u32> = const { Cell::new(0) };
-}
-
-/// Calls the host.
-pub(crate) fn callback<T>(call: impl FnOnce() -> T) -> T {
-    DEPTH.set(DEPTH.get() + 1);
-    let value = call();
-    DEPTH.set(DEPTH.get() - 1);
-    value
-}
-
 pub(crate) fn refuse_in_callback() -> Result<(), Error> {
-    if DEPTH.get() > 0 {
-        let text = "this function waits and was called from a callback, which it would wait for: \
-                    call it from another thread, or use quorate_service_submit";
-        return fail(ErrorKind::InCallback, text);
-    }
-    Ok(())
-}
-
-static FORKED: AtomicBool = AtomicBool::new(false);
-
-fn is_forked() -> bool {
-    FORKED.load(Ordering::Relaxed)
-}
-
-/// Called before anything is made that a forked child must not touch: locks, threads, descriptors.
-pub(crate) fn watch_for_forks() {
-    extern "C" fn in_child() {
-        FORKED.store(true, Ordering::Relaxed);
-    }
-    static ONCE: Once = Once::new();
-    // SAFETY: the handler is a plain function of this library, which is never unloaded (build.rs
-    // links it with `nodelete`), and does nothing that a forked child may not do.
-    ONCE.call_once(|| unsafe {
-        libc::pthread_atfork(None, None, Some(in_child));
-    });
+    if os::in_callback() { Err(Error::in_callback()) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -125,7 +85,9 @@ mod tests {
     #[test]
     fn what_waits_is_refused_inside_a_callback_only() {
         let wait = || blocking(ptr::null_mut(), || Ok(QUORATE_OK));
-        assert_eq!(callback(|| callback(wait)), QUORATE_ERR_IN_CALLBACK);
+        let callback = os::Callback::enter();
+        assert_eq!(wait(), QUORATE_ERR_IN_CALLBACK);
+        drop(callback);
         assert_eq!(wait(), QUORATE_OK);
     }
 

@@ -5,8 +5,9 @@
 //! machine that we build for (nor one of Go's heap), 24 bits of generation, 24 bits of slot. A slot
 //! whose generations are used up is never used again, so no number ever names two things.
 
-use crate::guard::{fail, watch_for_forks};
+use crate::guard::fail;
 use quorate_engine::error::{Error, ErrorKind};
+use quorate_engine::os;
 use std::ptr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -39,7 +40,7 @@ impl<T> Table<T> {
 
     /// Gives a thing its handle; an error when there are 2^24 of them.
     pub(crate) fn insert<H>(&self, thing: T) -> Result<*mut H, Error> {
-        watch_for_forks();
+        os::watch_forks();
         let mut slots = self.write();
         let Some(slot) = slots.vacate() else {
             return fail(

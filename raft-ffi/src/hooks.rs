@@ -7,13 +7,14 @@
 
 use crate::bytes::{array, quorate_bytes, sized};
 use crate::entry::{Batch, quorate_entry};
-use crate::guard::{callback, fail, guard};
+use crate::guard::{fail, guard};
 use crate::handle::Table;
 use crate::result::{quorate_error, take_error};
 use crate::status::{QUORATE_OK, quorate_status};
 use bytes::Bytes;
 use quorate_engine::consensus::types::{ClusterId, Index, Term};
 use quorate_engine::error::{Error, ErrorKind};
+use quorate_engine::os;
 use quorate_engine::state_machine::{Applied, Committed, StateMachine};
 use std::ffi::c_void;
 use std::mem::{offset_of, size_of, swap};
@@ -192,8 +193,9 @@ impl Context {
 impl Drop for Context {
     fn drop(&mut self) {
         let Some(drop) = self.drop else { return };
+        let _callback = os::Callback::enter();
         // SAFETY: the host gave this function for this pointer; it is called once, here.
-        callback(|| unsafe { drop(self.ctx) });
+        unsafe { drop(self.ctx) };
     }
 }
 
@@ -282,7 +284,10 @@ impl StateMachine for Machine {
 /// Calls a function of the host, and makes its failure a text.
 fn called(call: impl FnOnce(*mut *mut quorate_error) -> quorate_status) -> Result<(), String> {
     let mut err = ptr::null_mut();
-    let status = callback(|| call(&mut err));
+    let status = {
+        let _callback = os::Callback::enter();
+        call(&mut err)
+    };
     // SAFETY: `err` is what the callback left.
     let text = (status < 0 || !err.is_null()).then(|| unsafe { take_error(err, status) });
     match text {

@@ -4,7 +4,7 @@
 
 use crate::block::{self, Block};
 use crate::bytes::quorate_bytes;
-use crate::guard::{quietly, watch_for_forks};
+use crate::guard::quietly;
 use crate::node::{put, quorate_node, room};
 use crate::status::quorate_status;
 use quorate_engine::consensus::membership::Member;
@@ -58,7 +58,6 @@ pub unsafe extern "C" fn quorate_error_new(message: *const c_char) -> *mut quora
 
 /// An error object of an error.
 pub(crate) fn new_error(error: &Error) -> *mut quorate_error {
-    watch_for_forks();
     let leader: Vec<Member> = error.leader.iter().cloned().collect();
     let (nodes, texts) = room(&leader);
     let mut block = Block::new::<quorate_error>(nodes, texts + error.message.len() + 1);
