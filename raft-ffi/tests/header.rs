@@ -102,3 +102,54 @@ fn every_function_says_since_when_it_is_there() {
     assert_eq!(seen, declared().len());
     assert_eq!(silent, Vec::<&str>::new());
 }
+
+/// Everything written in one language of the table in docs/ffi.md.
+fn sources(folder: &str, endings: &[&str]) -> String {
+    let mut text = String::new();
+    let mut folders = vec![workspace().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("the folder is there").flatten() {
+            let path = entry.path();
+            let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+            if path.is_dir() {
+                folders.push(path);
+            } else if endings.contains(&ending) {
+                text += &std::fs::read_to_string(&path).expect("a source is text");
+            }
+        }
+    }
+    text
+}
+
+/// The names in backticks: of `Service::start` the last word.
+fn words_in(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('`').skip(1).step_by(2).filter_map(|name| {
+        let name = name.split('(').next()?;
+        names(name).last()
+    })
+}
+
+#[test]
+fn every_name_of_the_table_is_there_in_its_language() {
+    let page = std::fs::read_to_string(workspace().join("docs/ffi.md")).expect("docs/ffi.md");
+    let languages = [
+        ("C", HEADER.to_owned()),
+        ("C++", sources("bindings/cpp/include", &["hpp"]) + HEADER),
+        ("Python", sources("bindings/python/python", &["py", "pyi"])),
+        ("Go", sources("bindings/go", &["go"])),
+    ];
+    let known = languages.map(|(language, text)| {
+        (language, names(&text).map(str::to_owned).collect::<BTreeSet<String>>())
+    });
+    let rows = page.lines().map(|row| row.split('|').collect::<Vec<_>>());
+    let rows: Vec<_> = rows.filter(|cells| cells.len() == 7).collect();
+    assert!(rows.len() > 90, "the table has only {} rows", rows.len());
+    let mut unknown = Vec::new();
+    for cells in rows {
+        for (cell, (language, known)) in cells[2..6].iter().zip(&known) {
+            let missing = words_in(cell).filter(|word| !known.contains(*word));
+            unknown.extend(missing.map(|word| format!("{language}: {word}")));
+        }
+    }
+    assert_eq!(unknown, Vec::<String>::new());
+}

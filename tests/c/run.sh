@@ -99,7 +99,8 @@ package() {
     mkdir -p $out/prefix/lib/pkgconfig $out/prefix/include
     cp include/quorate.h $out/prefix/include && cp "$lib/libquorate.so" $out/prefix/lib/ || return 1
     ln -s libquorate.so $out/prefix/lib/libquorate.so.0
-    sed "s|@PREFIX@|$(realpath $out/prefix)|; s|@VERSION@|0.1.0|" raft-ffi/quorate.pc.in >$out/prefix/lib/pkgconfig/quorate.pc
+    sed "s|@PREFIX@|$(realpath $out/prefix)|; s|@LIBDIR@|\${prefix}/lib|; s|@VERSION@|0.1.0|" \
+        bindings/cpp/cmake/quorate.pc >$out/prefix/lib/pkgconfig/quorate.pc
     export PKG_CONFIG_PATH=$out/prefix/lib/pkgconfig
     gcc -std=c11 -D_GNU_SOURCE $warnings examples/c/kv.c $(pkg-config --cflags --libs quorate) -lpthread -o $out/kv
 }
