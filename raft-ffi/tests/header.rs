@@ -153,3 +153,17 @@ fn every_name_of_the_table_is_there_in_its_language() {
     }
     assert_eq!(unknown, Vec::<String>::new());
 }
+
+#[test]
+fn every_setting_is_in_the_table() {
+    let page = std::fs::read_to_string(workspace().join("docs/ffi.md")).expect("docs/ffi.md");
+    let rows = quorate_engine::settings::Settings::all().iter().map(|setting| {
+        let default = match setting.default_value {
+            "" => String::new(),
+            value => format!("`{value}`"),
+        };
+        format!("| `{}` | {default} | {} |", setting.key, setting.meaning)
+    });
+    let missing: Vec<String> = rows.filter(|row| !page.contains(row.as_str())).collect();
+    assert!(missing.is_empty(), "docs/ffi.md lacks:\n{}", missing.join("\n"));
+}
