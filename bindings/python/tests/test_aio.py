@@ -125,6 +125,7 @@ async def test_cancelling_abandons_the_wait_not_the_change(start: AioStart) -> N
 async def test_time_outs(start: AioStart) -> None:
     gate = Gate()
     service = await start(gate)
+    await service.read_barrier(timeout=LONG)  # it leads itself now
     with pytest.raises(quorate.TimedOut):
         await service.propose_wait(b"x", timeout=0.02)
     gate.open.set()
