@@ -53,7 +53,9 @@ quorate_status quorate_go_replies(quorate_output *replies, const uint8_t *bytes,
         count = n - first < SOME_REPLIES ? n - first : SOME_REPLIES;
         for (size_t i = 0; i < count; i++) {
             int64_t len = lens[first + i];
-            items[i] = len < 0 ? (quorate_bytes){NULL, 0} : (quorate_bytes){bytes, (size_t)len};
+            /* An empty reply is one: its pointer must not be NULL, and `bytes` may be. */
+            items[i] = (quorate_bytes){len < 0 ? NULL : len == 0 ? (const void *)"" : bytes,
+                                       len < 0 ? 0 : (size_t)len};
             bytes += items[i].len;
         }
         status = quorate_output_set(replies, first, items, count);
