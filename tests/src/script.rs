@@ -50,6 +50,7 @@ pub fn command(cluster: &mut Cluster, line: &str) -> Result<(), String> {
         | "durable-machine" => store(cluster, name, words),
         "campaign" | "advance" | "run" | "freeze" | "thaw" => pass_time(cluster, name, words),
         "status" | "log" | "stored" | "applied" | "queue" => look(cluster, name, words),
+        "alarm" => expect_alarm(cluster),
         _ => network(cluster, name, words),
     }
 }
@@ -269,6 +270,13 @@ fn deliver(cluster: &mut Cluster, words: Words) -> Result<(), String> {
         cluster.deliver(envelope);
     }
     Ok(())
+}
+
+/// `alarm`: what just happened must have raised the safety alarm, and that is the end of the story.
+fn expect_alarm(cluster: &mut Cluster) -> Result<(), String> {
+    let before = cluster.faults.len();
+    cluster.faults.retain(|fault| !fault.contains("SAFETY ALARM"));
+    if cluster.faults.len() < before { Ok(()) } else { Err("no alarm was raised".to_owned()) }
 }
 
 fn found_one(found: bool) -> Result<(), String> {
