@@ -115,7 +115,9 @@ impl Follower {
         round: u64,
     ) {
         let matched = self.verified.min(st.log.durable());
-        self.answered = (round, matched);
+        // A follower that asks for something else waits for the leader's next question, of any round.
+        self.answered =
+            if verdict == AppendVerdict::Matched { (round, matched) } else { (0, Index::ZERO) };
         let body = self.response(st, verdict, matched, hint, round);
         st.send(to, body);
     }
