@@ -204,7 +204,7 @@ fn pass_time(cluster: &mut Cluster) {
 }
 
 fn propose(cluster: &mut Cluster, place: u64) {
-    let number = cluster.now.0 % 100_000;
+    let number = cluster.draw() % 1_000_000;
     let names: Vec<String> = (0..=below(cluster, 3)).map(|i| format!("p{number}.{i}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     if cluster.nodes.get(&place).is_some_and(|node| node.core.is_some()) && place <= 4 {

@@ -19,10 +19,11 @@ use std::collections::{BTreeMap, VecDeque};
 struct Stream {
     leader: NodeId,
     term: Term,
-    /// The place of the first of `unanswered`.
+    /// The place of the first of `waiting`.
     first: u64,
-    unanswered: VecDeque<Command>,
-    /// How many of `unanswered`, from the front, were sent.
+    /// What was not answered, `None` where it was: answers come in any order.
+    waiting: VecDeque<Option<Command>>,
+    /// How many of `waiting`, from the front, were sent.
     sent: usize,
     /// When to send them again, if nothing is heard.
     again_at: Time,
@@ -68,7 +69,7 @@ impl Requests {
         let term = st.term();
         let forwarded = |c: &Command| (c.origin().seq, ProposalOutcome::Forwarded(term));
         st.out.ready.proposals.extend(commands.iter().map(forwarded));
-        self.stream_to(st).unanswered.extend(commands);
+        self.stream_to(st).waiting.extend(commands.into_iter().map(Some));
     }
 
     fn stream_to(&mut self, st: &State) -> &mut Stream {
@@ -77,7 +78,7 @@ impl Requests {
             leader,
             term,
             first: 0,
-            unanswered: VecDeque::new(),
+            waiting: VecDeque::new(),
             sent: 0,
             again_at: Time::NEVER,
         };
@@ -242,7 +243,7 @@ impl Requests {
         if st.leader.is_zero() {
             return Time::NEVER;
         }
-        let stream = self.stream.as_ref().filter(|s| !s.unanswered.is_empty());
+        let stream = self.stream.as_ref().filter(|s| !s.waiting.is_empty());
         let changes = self.changes.values().filter(|w| w.accepted.is_none());
         let resend = changes.filter_map(|w| w.sent).map(|(_, _, again_at)| again_at).min();
         stream
@@ -282,53 +283,50 @@ impl Requests {
 }
 
 impl Stream {
-    /// Takes `count` proposals from place `first` on out of the stream: their place among those, and
-    /// their ids. What lies before them was answered too, by an answer that was lost.
+    /// Takes out what was not answered of the `count` proposals from place `first` on: the place of each
+    /// among those, and its id.
     fn take(&mut self, first: u64, count: u64) -> Vec<(u64, u64)> {
-        self.drop_before(first);
-        let skipped = self.first.saturating_sub(first);
-        let ids: Vec<(u64, u64)> = (skipped..count)
-            .zip(self.unanswered.iter().map(|command| command.origin().seq))
-            .collect();
-        self.drop_before(first + count);
+        let mut ids = Vec::new();
+        let end = first.saturating_add(count).min(self.first + self.waiting.len() as u64);
+        for place in first.max(self.first)..end {
+            let command = self.waiting[(place - self.first) as usize].take();
+            ids.extend(command.map(|command| (place - first, command.origin().seq)));
+        }
+        while self.waiting.front().is_some_and(Option::is_none) {
+            self.waiting.pop_front();
+            self.first += 1;
+            self.sent = self.sent.saturating_sub(1);
+        }
         ids
     }
 
-    fn drop_before(&mut self, place: u64) {
-        let n = place.saturating_sub(self.first).min(self.unanswered.len() as u64);
-        self.unanswered.drain(..n as usize);
-        self.first += n;
-        self.sent = self.sent.saturating_sub(n as usize);
-    }
-
-    /// The leader took everything before `next`: the rest is sent again.
+    /// The leader took everything before `next` and nothing behind: that is sent again.
     fn rewind(&mut self, next: u64) {
-        self.drop_before(next);
-        self.sent = 0;
+        self.sent = self.sent.min(next.saturating_sub(self.first) as usize);
     }
 
     fn flush(&mut self, st: &mut State) {
         if st.now >= self.again_at {
             self.sent = 0;
         }
-        while self.sent < self.unanswered.len() {
-            let first = self.first + self.sent as u64;
-            let commands = self.next_batch(st.config.max_message_bytes);
-            self.sent += commands.len();
+        while let Some(at) = (self.sent..self.waiting.len()).find(|&i| self.waiting[i].is_some()) {
+            let commands = self.next_batch(at, st.config.max_message_bytes);
+            self.sent = at + commands.len();
             self.again_at = st.now + st.config.heartbeat * 2;
-            let body = Body::Forward(Forward { first, commands });
+            let body = Body::Forward(Forward { first: self.first + at as u64, commands });
             st.send_free(self.leader, self.term, body);
         }
     }
 
-    fn next_batch(&self, max_bytes: usize) -> Vec<Command> {
+    /// What waits from `at` on, up to what was answered, as much as fits in a message.
+    fn next_batch(&self, at: usize, max_bytes: usize) -> Vec<Command> {
         let mut bytes = 0;
         let fits = |command: &&Command| {
             let first = bytes == 0;
             bytes += command.encoded().len();
             first || bytes <= max_bytes
         };
-        self.unanswered.range(self.sent..).take_while(fits).cloned().collect()
+        self.waiting.range(at..).map_while(Option::as_ref).take_while(fits).cloned().collect()
     }
 }
 

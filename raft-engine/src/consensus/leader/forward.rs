@@ -8,8 +8,8 @@ use super::super::state::State;
 use super::super::types::{Incarnation, Index, NodeId};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Answers that are remembered for each stream, in case they are lost.
-const REMEMBERED: usize = 64;
+/// Answers that are remembered for each stream, in case they are lost: more than are under way at once.
+const REMEMBERED: usize = 1024;
 
 /// What was taken of each follower's stream in this term.
 #[derive(Debug, Default)]
