@@ -51,11 +51,12 @@ fn may_have_vote(st: &State, req: &RequestVote) -> bool {
     req.last >= st.log.last() && !st.hard.abstaining
 }
 
-/// The number of a committed configuration that is newer than all that the candidate knows and does
-/// not have it. Otherwise absence means nothing: this node may be the one behind.
+/// The number of a committed configuration that does not have the candidate, which knows none that is
+/// newer: it may have that very one and not know that it is committed. Otherwise absence means
+/// nothing: this node may be the one behind.
 fn removed(st: &State, candidate: NodeId, number: u64) -> Option<u64> {
     let committed = st.members.at(st.log.commit());
-    let gone = committed.number > number
+    let gone = committed.number >= number
         && committed.contains(st.id())
         && !committed.contains(candidate)
         && !st.members.current().contains(candidate);

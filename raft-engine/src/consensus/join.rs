@@ -87,11 +87,11 @@ fn accept(st: &State, cluster: ClusterId, number: u64) -> Result<HardState, Refu
     })
 }
 
-/// A member says that we are none. Believed if it knows a newer configuration than we do.
+/// A member says that we are none. Believed if we know no newer configuration than it does.
 pub fn on_not_member(st: &mut State, from: NodeId, says: &NotMember) {
     let own = st.members.current();
-    let newer = says.number > own.number && says.number > st.number_floor();
-    if newer && own.contains(from) && !st.is_standalone() {
+    let news = says.number >= own.number && says.number > st.number_floor();
+    if news && own.contains(from) && !st.is_standalone() {
         st.leave(says.number);
     }
 }
