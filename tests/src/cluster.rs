@@ -242,11 +242,14 @@ impl Cluster {
         }
     }
 
-    /// A node's deadline has passed.
+    /// A node's deadline has passed. The same core has a later one afterwards.
     pub fn deadline(&mut self, place: u64) {
+        let run =
+            |cluster: &Cluster| cluster.nodes.get(&place).map(|node| node.disk.state.incarnation);
+        let before = run(self);
         self.step(place, Event::DeadlinePassed);
-        let Some(node) = self.nodes.get(&place) else { return };
-        if node.deadline <= self.now {
+        let stuck = self.nodes.get(&place).is_some_and(|node| node.deadline <= self.now);
+        if stuck && run(self) == before {
             self.note(place, Err("its deadline passed, and it does not go on".to_owned()));
         }
     }
