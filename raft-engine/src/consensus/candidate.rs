@@ -40,21 +40,7 @@ impl Candidate {
     fn request(&mut self, st: &mut State, transfer: bool) {
         self.round = st.nonce();
         st.reset_election();
-        let body = RequestVote {
-            last: st.log.last(),
-            round: self.round,
-            number: st.members.current().number,
-            pre: self.pre,
-            transfer,
-        };
-        let (me, membership) = (st.id(), st.members.current().clone());
-        for voter in membership.all_voters().filter(|v| v.id != me) {
-            if self.pre {
-                st.send_free(voter.id, st.term().next(), Body::RequestVote(body.clone()));
-            } else {
-                st.send_when_durable(voter.id, Body::RequestVote(body.clone()));
-            }
-        }
+        ask_voters(st, self.round, self.pre, transfer);
     }
 
     /// A voter answered. Answers of other rounds are dropped.
@@ -87,6 +73,20 @@ impl Candidate {
             Outcome::Won => Transition::Lead,
             Outcome::Lost => Transition::Follow,
             Outcome::Open => Transition::Stay,
+        }
+    }
+}
+
+/// Asks all other voters for their votes, or with `pre` whether they would give them.
+pub fn ask_voters(st: &mut State, round: u64, pre: bool, transfer: bool) {
+    let number = st.members.current().number;
+    let body = RequestVote { last: st.log.last(), round, number, pre, transfer };
+    let (me, membership) = (st.id(), st.members.current().clone());
+    for voter in membership.all_voters().filter(|v| v.id != me) {
+        if pre {
+            st.send_free(voter.id, st.term().next(), Body::RequestVote(body.clone()));
+        } else {
+            st.send_when_durable(voter.id, Body::RequestVote(body.clone()));
         }
     }
 }

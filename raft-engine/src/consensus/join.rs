@@ -3,6 +3,7 @@
 //! Log matching holds within one lineage only: two histories could agree in index and term by chance.
 //! So a node takes up another lineage as a whole, with the term and the vote it had there.
 
+use super::candidate;
 use super::leader::reconfigure::has_data;
 use super::message::{
     Body, Identify, Identity, Join, JoinRefused, Message, NotJoined, NotMember, Standing,
@@ -93,6 +94,21 @@ pub fn on_not_member(st: &mut State, from: NodeId, says: &NotMember) {
     let news = says.number >= own.number && says.number > st.number_floor();
     if news && own.contains(from) && !st.is_standalone() {
         st.leave(says.number);
+    }
+}
+
+/// A node that may not campaign and hears no leader asks for pre-votes all the same. They count for
+/// nothing, but who knows that it was removed says so. One that was asked to join and never saw the
+/// configuration which has it knows nobody to ask: that was cancelled, or the cluster is away. After a
+/// while it is Standalone again; it voted for nobody, and may be asked to join in the same number.
+pub fn ask_whether_member(st: &mut State) {
+    let unseen = st.members.current().number == 0 && st.hard.joining;
+    let silence = st.now.since(st.heard_at.unwrap_or(st.started_at));
+    if !unseen {
+        let round = st.nonce();
+        candidate::ask_voters(st, round, true, false);
+    } else if silence >= st.config.election_timeout * 10 {
+        st.leave(st.hard.number_floor.saturating_sub(1));
     }
 }
 

@@ -119,7 +119,7 @@ impl Raft {
         });
         let mut st = State::new(config, restored.state, log, members, restored.next_lineage, seed);
         st.last_application = restored.last_application.min(restored.last);
-        st.now = now;
+        (st.now, st.started_at) = (now, now);
         st.reset_election();
         if st.members.current().all_voters().all(|voter| voter.id == st.id()) {
             st.election_at = now; // Nobody else could object, and nobody else can lead.
@@ -416,6 +416,7 @@ impl Raft {
             }
             Transition::Campaign { .. } if !st.may_campaign() => {
                 st.reset_election();
+                join::ask_whether_member(st);
                 return Transition::Stay;
             }
             Transition::Campaign { transfer } => {

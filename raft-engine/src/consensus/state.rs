@@ -32,6 +32,8 @@ pub struct State {
     pub leader: NodeId,
     /// When the leader of this term was last heard.
     pub heard_at: Option<Time>,
+    /// When this core began.
+    pub started_at: Time,
     /// When to campaign.
     pub election_at: Time,
     /// No entry of type 0 or more lies behind this.
@@ -90,6 +92,7 @@ impl State {
             members,
             leader: NodeId::ZERO,
             heard_at: None,
+            started_at: Time::default(),
             election_at: Time::NEVER,
             last_application: Index::ZERO,
             disk_full: false,
@@ -324,7 +327,7 @@ impl State {
     }
 
     /// Leaves the cluster: a private lineage begins, what is committed stays, and the cluster's term
-    /// and vote are kept in case the node comes back.
+    /// and vote are kept in case the node comes back, in a configuration after that number.
     pub fn leave(&mut self, number: u64) {
         let left_at = self.log.id(self.log.settled()).unwrap_or(EntryId::ZERO);
         let old = &self.hard;
@@ -337,7 +340,7 @@ impl State {
             cut_pending: true,
             joining: false,
             cut_to: left_at.index,
-            number_floor: number.max(self.number_floor()),
+            number_floor: number,
             former: Some(former),
             ..old.clone()
         });
