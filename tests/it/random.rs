@@ -269,12 +269,19 @@ fn mend(cluster: &mut Cluster) {
         cluster.step(place, Event::DiskFull(false));
         cluster.finish(place);
     }
-    cluster.advance(Duration::from_secs(8), true);
+    cluster.advance(Duration::from_secs(13), true);
 }
 
 /// A cluster that is mended has one leader, commits, and has told all callers.
 fn finish(cluster: &mut Cluster, lineage: ClusterId) -> Result<(), String> {
     let (leader, membership) = leader_of(cluster, lineage)?;
+    let gone = cluster.nodes.iter().find(|(_, node)| {
+        let standalone = node.core.as_ref().is_none_or(|core| core.status().standalone);
+        node.lineage() == lineage && !standalone && !membership.contains(node.id())
+    });
+    if let Some((place, _)) = gone {
+        return Err(format!("{place} never hears that it is no member of {lineage}"));
+    }
     cluster.propose(leader, &["the end"]);
     cluster.advance(Duration::from_secs(1), true);
     let log = |cluster: &Cluster, place: u64| -> Vec<EntryId> {

@@ -49,6 +49,8 @@ pub struct Progress {
     pub catch_up: Option<(Index, Time)>,
     /// It is in no configuration any more and served until it knows, or until then.
     pub departing: Option<Time>,
+    /// The run of it that answered last that it is of another lineage, and was not asked to join yet.
+    pub stranger: Option<Incarnation>,
     /// It was asked to join since the last heartbeat.
     pub join_asked: bool,
 }
@@ -71,6 +73,7 @@ impl Progress {
             repair_to: None,
             catch_up: None,
             departing: None,
+            stranger: None,
             join_asked: false,
         }
     }

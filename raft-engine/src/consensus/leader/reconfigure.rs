@@ -7,6 +7,7 @@ use super::super::membership::{Learner, Member, Membership};
 use super::super::message::{
     Accepted, Body, Change, Identify, Identity, Join, JoinRefused, Message, Standing,
 };
+use super::super::progress::Progress;
 use super::super::refusal::{Reason, Refusal};
 use super::super::state::State;
 use super::super::types::{Address, NodeId, Time};
@@ -338,6 +339,7 @@ pub fn advance(leader: &mut Leader, st: &mut State) {
         return;
     }
     let current = st.members.current().clone();
+    leader.peers.values_mut().for_each(|peer| invite(peer, st));
     if current.is_joint() {
         let last = Membership { outgoing: Vec::new(), ..(*current).clone() };
         append_next(leader, st, last);
@@ -381,21 +383,28 @@ fn hand_over_and_leave(leader: &mut Leader, st: &mut State, current: &Membership
     st.leave(current.number);
 }
 
-/// A node of another lineage answers to an append: it is asked to join, or has left.
+/// A node of another lineage answers to an append: it is to be asked to join, or has left.
 pub fn on_not_joined(leader: &mut Leader, st: &mut State, m: &Message) {
     let Some(peer) = leader.peers.get_mut(&m.from) else { return };
     if peer.departing.is_some() {
         leader.peers.remove(&m.from);
         return;
     }
-    let listening = st.members.current().learner(m.from).is_some();
-    if !listening || peer.join_asked {
-        return;
+    peer.stranger = Some(m.from_incarnation);
+    if is_settled(st) {
+        invite(peer, st);
     }
-    peer.join_asked = true;
+}
+
+/// Asks a learner of another lineage to join, once between two heartbeats. Its configuration is
+/// committed: the intent is in the log of every later leader.
+fn invite(peer: &mut Progress, st: &mut State) {
+    let listening = st.members.current().learner(peer.member.id).is_some();
+    let Some(run) = peer.stranger.filter(|_| listening && !peer.join_asked) else { return };
+    (peer.stranger, peer.join_asked) = (None, true);
     let number = st.members.current().number;
-    let body = Body::Join(Join { for_incarnation: m.from_incarnation, number });
-    let mut message = st.message(m.from, st.term(), body);
+    let body = Body::Join(Join { for_incarnation: run, number });
+    let mut message = st.message(peer.member.id, st.term(), body);
     message.address = Some(peer.member.address.clone());
     st.out.send_now(message);
 }
