@@ -14,6 +14,8 @@ pub mod queue;
 #[cfg(feature = "runtime")]
 mod report;
 #[cfg(feature = "runtime")]
+mod request;
+#[cfg(feature = "runtime")]
 pub mod service;
 #[cfg(feature = "runtime")]
 pub mod settings;

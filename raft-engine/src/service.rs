@@ -3,17 +3,18 @@
 
 use crate::change::NewEntry;
 use crate::consensus::command::Command;
-use crate::consensus::message::Change;
-use crate::consensus::types::{Address, EntryId, NodeId, Origin};
+use crate::consensus::types::{EntryId, NodeId, Origin, Time};
 use crate::driver::caller::{Asked, Caller, ChangeAsked, Done, Outcome, Proposal, Reader};
 use crate::driver::view::count;
 use crate::driver::{self, Running, clock};
 use crate::error::{Error, ErrorKind};
 use crate::observer::{Observer, Unobserved};
 use crate::os;
-use crate::queue::{OpKind, Queue};
+use crate::queue::Queue;
 use crate::report;
-use crate::settings::{self, Settings, Storage};
+use crate::request::Checked;
+pub use crate::request::{Op, Request};
+use crate::settings::{Settings, Storage};
 use crate::slot::Slot;
 use crate::state_machine::StateMachine;
 use crate::status::{Info, NodeList, ProtocolStatus, Report};
@@ -39,34 +40,6 @@ pub struct Reply {
     pub id: EntryId,
     /// The reply; `None` when the state machine gave none.
     pub data: Option<Bytes>,
-}
-
-/// One piece of asynchronous work.
-#[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
-    /// The caller's own; comes back in the completion.
-    pub token: u64,
-    /// When to give up.
-    pub timeout: Timeout,
-    /// What to do.
-    pub op: Op<'a>,
-}
-
-/// What to do.
-#[derive(Clone, Copy, Debug)]
-pub enum Op<'a> {
-    /// Propose, and complete when this node has applied the change, with the reply.
-    ProposeWait(NewEntry<'a>),
-    /// Propose, and complete when the change is in the leader's log.
-    Propose(NewEntry<'a>),
-    /// A read barrier.
-    ReadBarrier,
-    /// As `Service::initialize_cluster`.
-    InitializeCluster(&'a str),
-    /// As `Service::add_node`.
-    AddNode(&'a str),
-    /// As `Service::remove_node`.
-    RemoveNode(NodeId),
 }
 
 /// What a service is made of instead of what its settings name.
@@ -207,15 +180,16 @@ impl Service {
     pub fn submit(&self, queue: &Queue, requests: &[Request<'_>]) -> Result<usize, Error> {
         self.refuse_calls()?;
         let admission = &self.running.waiters.admission;
-        let sizes = requests.iter().map(|request| size(&request.op));
+        let sizes = requests.iter().map(|request| request.op.size());
         let room = admission.enter_front(sizes);
         let mut refusal = (room < requests.len()).then(|| self.busy());
-        let mut asked = Asked::default();
+        let (now, mut asked) = (clock::now(), Asked::default());
         for (at, request) in requests[..room].iter().enumerate() {
-            let caller = Caller::queued(queue, request.token, op_kind(&request.op));
-            if let Err(error) = self.prepare(&request.op, request.timeout, caller, &mut asked) {
+            let caller = Caller::queued(queue, request.token, request.op.kind());
+            let (op, timeout) = (&request.op, request.timeout);
+            if let Err(error) = self.prepare(now, op, timeout, caller, &mut asked) {
                 let rest = &requests[at..room];
-                admission.leave(rest.len(), rest.iter().map(|request| size(&request.op)).sum());
+                admission.leave(rest.len(), rest.iter().map(|request| request.op.size()).sum());
                 refusal = Some(error);
                 break;
             }
@@ -290,7 +264,7 @@ impl Service {
         self.refuse_calls()?;
         let slot: Arc<Slot<Result<Done, Error>>> = Arc::new(Slot::new());
         let mut asked = Asked::default();
-        self.prepare(&op, timeout, Caller::blocked(&slot), &mut asked)?;
+        self.prepare(clock::now(), &op, timeout, Caller::blocked(&slot), &mut asked)?;
         let (requests, bytes) = asked.size();
         if !self.running.waiters.admission.enter(requests, bytes) {
             asked.forget();
@@ -303,48 +277,35 @@ impl Service {
     /// Checks and copies a request.
     fn prepare(
         &self,
+        now: Time,
         op: &Op<'_>,
         timeout: Timeout,
         caller: Caller,
         asked: &mut Asked,
     ) -> Result<(), Error> {
-        let prepared = self.checked(op);
-        let prepared = match prepared {
-            Ok(prepared) => prepared,
-            Err(error) => {
-                caller.forget();
-                return Err(error);
+        let deadline = clock::deadline(now, timeout);
+        let refusal = match op.check(self.listens) {
+            Ok(Checked::Proposal(entry, applied)) => match self.encode(&entry) {
+                Ok(command) => {
+                    asked.proposals.push(Proposal { command, applied, deadline, caller });
+                    return Ok(());
+                }
+                Err(error) => error,
+            },
+            Ok(Checked::Read) => {
+                asked.reads.push(Reader { deadline, caller });
+                return Ok(());
             }
-        };
-        match prepared {
-            Prepared::Proposal(command, applied) => {
-                let deadline = clock::deadline(timeout);
-                asked.proposals.push(Proposal { command, applied, deadline, caller });
-            }
-            Prepared::Read => {
-                asked.reads.push(Reader { deadline: clock::deadline(timeout), caller });
-            }
-            Prepared::Change(change) => {
+            Ok(Checked::Change(change)) => {
                 let limit = timeout.unwrap_or(self.settings.node_proposal_timeout);
-                let deadline = clock::deadline(Some(limit));
+                let deadline = clock::deadline(now, Some(limit));
                 asked.changes.push(ChangeAsked { change, deadline, caller });
+                return Ok(());
             }
-        }
-        Ok(())
-    }
-
-    fn checked(&self, op: &Op<'_>) -> Result<Prepared, Error> {
-        Ok(match op {
-            Op::ProposeWait(entry) => Prepared::Proposal(self.encode(entry)?, true),
-            Op::Propose(entry) => Prepared::Proposal(self.encode(entry)?, false),
-            Op::ReadBarrier => Prepared::Read,
-            Op::InitializeCluster(_) if !self.listens => return Err(deaf()),
-            Op::InitializeCluster(address) => {
-                Prepared::Change(Change::Initialize(checked_address(address)?))
-            }
-            Op::AddNode(address) => Prepared::Change(Change::Add(checked_address(address)?)),
-            Op::RemoveNode(node) => Prepared::Change(Change::Remove(*node)),
-        })
+            Err(error) => error,
+        };
+        caller.forget();
+        Err(refusal)
     }
 
     fn encode(&self, entry: &NewEntry<'_>) -> Result<Command, Error> {
@@ -399,13 +360,6 @@ impl Drop for Service {
     }
 }
 
-/// A checked and copied request.
-enum Prepared {
-    Proposal(Command, bool),
-    Read,
-    Change(Change),
-}
-
 fn refuse_to_block() -> Result<(), Error> {
     if os::forked() {
         return Err(Error::forked());
@@ -414,42 +368,6 @@ fn refuse_to_block() -> Result<(), Error> {
         return Err(Error::in_callback());
     }
     Ok(())
-}
-
-fn op_kind(op: &Op<'_>) -> OpKind {
-    match op {
-        Op::ProposeWait(_) => OpKind::ProposeWait,
-        Op::Propose(_) => OpKind::Propose,
-        Op::ReadBarrier => OpKind::ReadBarrier,
-        Op::InitializeCluster(_) | Op::AddNode(_) | Op::RemoveNode(_) => OpKind::Membership,
-    }
-}
-
-/// What a request counts for, which is the length of its encoded form.
-fn size(op: &Op<'_>) -> usize {
-    match op {
-        Op::ProposeWait(entry) | Op::Propose(entry) => {
-            let tags: usize = entry.tags.iter().map(|tag| 2 + tag.len()).sum();
-            Command::HEADER + tags + entry.data.len()
-        }
-        _ => 0,
-    }
-}
-
-fn checked_address(address: &str) -> Result<Address, Error> {
-    if settings::is_address(address) {
-        return Ok(Address::from(address));
-    }
-    let text = format!(
-        "\"{address}\" is no address: it is written host:port, such as 127.0.0.1:7001 or [::1]:7001"
-    );
-    Err(Error::new(ErrorKind::Invalid, text))
-}
-
-fn deaf() -> Error {
-    let text = "this node does not listen, so others could not reach it: start it with the setting \
-                listen=host:port";
-    Error::new(ErrorKind::Invalid, text)
 }
 
 fn store_of(settings: &Settings) -> Result<Box<dyn LogStore>, Error> {

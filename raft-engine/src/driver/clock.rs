@@ -12,9 +12,9 @@ pub(crate) fn now() -> Time {
     Time(os::boottime_ns())
 }
 
-/// When a call that begins now must be over.
-pub(crate) fn deadline(timeout: Option<Duration>) -> Time {
-    timeout.map_or(Time::NEVER, |max| now() + max)
+/// When a call that begins at `now` must be over.
+pub(crate) fn deadline(now: Time, timeout: Option<Duration>) -> Time {
+    timeout.map_or(Time::NEVER, |max| now + max)
 }
 
 /// Sleeps are cut into pieces of this length.
