@@ -5,4 +5,5 @@ mod power_cut;
 mod random;
 mod recovery;
 mod scripts;
+mod service;
 mod tidy;

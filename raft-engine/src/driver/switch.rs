@@ -55,6 +55,7 @@ impl Driver {
         let next_lineage = ClusterId(recover::draw_id()?);
         let restored = stored.restored(applied, next_lineage);
         self.raft = Raft::new(self.options.config.clone(), restored, recover::draw()?, now);
+        self.publish(); // its first messages already come from its new run
         self.carry_out(now, Vec::new())
     }
 }
