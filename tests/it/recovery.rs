@@ -217,6 +217,22 @@ fn a_torn_end_is_cut_wherever_it_tore() {
     assert_eq!(read(&segment).len(), start, "and the old segment ends where it was cut");
 }
 
+/// A start that was interrupted before its link was durable leaves a segment without a frame.
+#[test]
+fn a_segment_without_a_frame_is_passed_over_and_removed() {
+    let rig = Rig::new();
+    rig.run(1, 1..=3);
+    drop(rig.begin(2));
+    let blank = rig.segments().pop().expect("segments");
+    let mut torn = read(&blank);
+    torn[FIRST_FRAME..].fill(0);
+    write(&blank, &torn);
+    assert_eq!(rig.last(), 3);
+    rig.run(3, 4..=5);
+    assert_eq!(rig.last(), 5);
+    assert!(!blank.exists());
+}
+
 /// A frame as an attacker, or bad luck, would put it into a payload: right in all but the salt, which
 /// nobody can know.
 fn imitation(salt: u64, offset: u64, seq: u64) -> Vec<u8> {

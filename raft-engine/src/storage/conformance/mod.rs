@@ -232,7 +232,11 @@ fn hints_within_the_log(rig: &mut Rig<'_>) -> Result<(), String> {
     rig.cut(7)?;
     rig.sync()?;
     rig.reopen()?;
-    expect("a hint does not outlive a truncation", true, rig.recovered.commit_hint <= Index(6))
+    expect("a hint does not outlive a truncation", true, rig.recovered.commit_hint <= Index(6))?;
+    rig.append(&records(7..=12, 2))?;
+    rig.sync()?;
+    rig.reopen()?;
+    expect("nor comes back with other entries", true, rig.recovered.commit_hint <= Index(6))
 }
 
 fn keeps_a_prefix(rig: &mut Rig<'_>) -> Result<(), String> {

@@ -279,13 +279,6 @@ impl Scan<'_> {
                 format!("the state file says that frame {} was durable", self.state.end.seq);
             return Err(refuse::damaged_frame(path, offset, tail.seq + 1, &evidence));
         }
-        if self.state.is_closed() && self.state.end.seq < tail.seq {
-            let flaw = format!(
-                "the state file says that the log was closed at frame {}: the state is older than the log",
-                self.state.end.seq
-            );
-            return Err(refuse::corrupt(&tail.segment.path, tail.end, &flaw));
-        }
         self.load(&tail.segment)?;
         no_later_frame(&tail.segment, &self.bytes, tail.end, tail.seq + 1)
     }

@@ -98,9 +98,7 @@ impl Opened {
             let made = made.map_err(|e| StorageError::io("make", &paths.state, &e))?;
             self.directory.state = Some(made);
         }
-        fs.make_dir(&paths.wal).map_err(|e| StorageError::io("make", &paths.wal, &e))?;
-        // What an earlier run made and could not sync is there, and may yet disappear.
-        fs.sync_dir(&paths.dir).map_err(|e| StorageError::io("sync", &paths.dir, &e))
+        fs.make_dir(&paths.wal).map_err(|e| StorageError::io("make", &paths.wal, &e))
     }
 
     fn running(&mut self) -> Result<&mut Run, StorageError> {

@@ -12,7 +12,7 @@ fn options(segment_bytes: u64) -> WalOptions {
 
 #[test]
 fn keeps_the_contract() {
-    for segment_bytes in [16 << 10, 64 << 10, 2 << 20] {
+    for segment_bytes in [16 << 10, 1 << 20] {
         let mut dirs = Vec::new();
         let passed = conformance::run(&mut |reopen| {
             if !reopen {
