@@ -448,10 +448,11 @@ quorate_config *quorate_config_new(void);
 /// Drops the hooks of a config that no service was started with. Since: 0.1
 void quorate_config_free(quorate_config *config);
 
-/// Changes one setting; hooks have functions of their own because a text can't hold them. What there
-/// is to set, with its default and meaning, is listed by quorate_config_setting and in docs/ffi.md;
-/// "data_dir" and "listen" are what most programs set. Durations are written 150ms, 10s, 2m; sizes
-/// 4096, 64KiB, 1MiB; switches on, off. Errors: NOT_FOUND (the message has the nearest key), INVALID.
+/// Changes one setting; hooks have functions of their own because a text can't hold them. What
+/// there is to set, with its default and meaning, is listed by quorate_config_setting and in
+/// docs/ffi.md; "data_dir" and "listen" are what most programs set. Durations are written 150ms,
+/// 10s, 2m; sizes 4096, 64KiB, 1MiB; switches on, off. Errors: NOT_FOUND (the message has the
+/// nearest key), INVALID.
 /// Since: 0.1
 quorate_status quorate_config_set(quorate_config *config, const char *key, const char *value,
                                   quorate_error **err);
@@ -528,8 +529,8 @@ void quorate_queue_wake(quorate_queue *queue);
 
 /* ---- 11. Service: life and cluster ----------------------------------------------------------- */
 
-/// A timeout_ms without end; any negative number is. (A change of membership then waits as long as the
-/// setting node_proposal_timeout says, and goes on.)
+/// A timeout_ms without end; any negative number is. (A change of membership then waits as long as
+/// the setting node_proposal_timeout says, and goes on.)
 #define QUORATE_FOREVER (-1)
 
 /// A running instance: one member, or one that may become one.

@@ -1,8 +1,8 @@
 //! Makes include/quorate.h and names the shared library.
 //!
-//! cbindgen groups what it writes by kind; a header is read by topic. So the sources are cut at their
-//! marks, each piece goes through cbindgen by itself, and the results are put together in the order
-//! of CHAPTERS:
+//! cbindgen groups what it writes by kind; a header is read by topic. So the sources are cut at
+//! their marks, each piece goes through cbindgen by itself, and the results are put together in the
+//! order of CHAPTERS:
 //!
 //! ```text
 //! // Chapter: Title      a heading in the header

@@ -1,7 +1,7 @@
-//! The memory of a result: one allocation that holds the structure, then its arrays, then its bytes,
-//! so that it is freed whole. Every living block is known by its address; freeing what is not one,
-//! or not any more, does nothing. (A block that was freed, and whose address has become that of
-//! another result since, can't be told from it.)
+//! The memory of a result: one allocation that holds the structure, then its arrays, then its
+//! bytes, so that it is freed whole. Every living block is known by its address; freeing what is
+//! not one, or not any more, does nothing. (A block that was freed, and whose address has become
+//! that of another result since, can't be told from it.)
 
 use quorate_engine::os;
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};

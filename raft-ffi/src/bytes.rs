@@ -74,8 +74,8 @@ pub(crate) unsafe fn array<'a, T>(
     if !items.is_aligned() {
         return fail(ErrorKind::Invalid, format!("{name} is not aligned"));
     }
-    // SAFETY: not NULL, aligned and of a possible length by the checks above; readable and unchanged
-    // by the contract of this function.
+    // SAFETY: not NULL, aligned and of a possible length by the checks above; readable and
+    // unchanged by the contract of this function.
     Ok(unsafe { slice::from_raw_parts(items, len) })
 }
 

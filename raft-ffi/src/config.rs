@@ -31,10 +31,11 @@ pub extern "C" fn quorate_config_free(config: *mut quorate_config) {
     quietly((), || CONFIGS.remove(config).map(drop));
 }
 
-/// Changes one setting; hooks have functions of their own because a text can't hold them. What there
-/// is to set, with its default and meaning, is listed by quorate_config_setting and in docs/ffi.md;
-/// "data_dir" and "listen" are what most programs set. Durations are written 150ms, 10s, 2m; sizes
-/// 4096, 64KiB, 1MiB; switches on, off. Errors: NOT_FOUND (the message has the nearest key), INVALID.
+/// Changes one setting; hooks have functions of their own because a text can't hold them. What
+/// there is to set, with its default and meaning, is listed by quorate_config_setting and in
+/// docs/ffi.md; "data_dir" and "listen" are what most programs set. Durations are written 150ms,
+/// 10s, 2m; sizes 4096, 64KiB, 1MiB; switches on, off. Errors: NOT_FOUND (the message has the
+/// nearest key), INVALID.
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn quorate_config_set(

@@ -72,7 +72,8 @@ pub(crate) struct Batch {
     tags: Vec<quorate_bytes>,
 }
 
-// SAFETY: the pointers inside are used only between `fill` and the end of the callback, on one thread.
+// SAFETY: the pointers inside are used only between `fill` and the end of the callback, on one
+// thread.
 unsafe impl Send for Batch {}
 
 impl Batch {

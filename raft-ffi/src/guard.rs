@@ -1,6 +1,6 @@
 //! The border that nothing crosses: every exported function runs inside `guard`, `blocking` or
-//! `quietly`, which catch panics, refuse calls in a forked child and blocking ones in a callback, and
-//! turn an error into a status and an error object.
+//! `quietly`, which catch panics, refuse calls in a forked child and blocking ones in a callback,
+//! and turn an error into a status and an error object.
 
 use crate::result::{self, quorate_error};
 use crate::status::{QUORATE_ERR_FORKED, quorate_status};

@@ -1,9 +1,9 @@
 //! Handles: numbers in the guise of pointers, looked up in a table and never dereferenced. Only so
 //! can the use of a freed handle be an error instead of undefined behaviour.
 //!
-//! A number is, from its top: 8 bits that name the type, 8 bits that make it no valid address on any
-//! machine that we build for (nor one of Go's heap), 24 bits of generation, 24 bits of slot. A slot
-//! whose generations are used up is never used again, so no number ever names two things.
+//! A number is, from its top: 8 bits that name the type, 8 bits that make it no valid address on
+//! any machine that we build for (nor one of Go's heap), 24 bits of generation, 24 bits of slot. A
+//! slot whose generations are used up is never used again, so no number ever names two things.
 
 use crate::guard::fail;
 use quorate_engine::error::{Error, ErrorKind};

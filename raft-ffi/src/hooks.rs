@@ -208,8 +208,8 @@ pub(crate) struct Machine {
     _context: Context,
 }
 
-// SAFETY: the header says that a hook is called from the library's threads; the engine calls it from
-// one at a time.
+// SAFETY: the header says that a hook is called from the library's threads; the engine calls it
+// from one at a time.
 unsafe impl Send for Machine {}
 
 impl Machine {

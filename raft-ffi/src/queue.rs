@@ -94,7 +94,8 @@ pub unsafe extern "C" fn quorate_queue_poll(
         let mut polled = queue.polled()?;
         polled.poll(&queue.queue, cap.min(MAX_POLL), timeout_ms);
         for (at, row) in polled.rows().enumerate() {
-            // SAFETY: by the contract of the header `cap` of them are writable, and there are no more.
+            // SAFETY: by the contract of the header `cap` of them are writable, and there are no
+            // more.
             unsafe { out.add(at).write(row) };
         }
         Ok(count(polled.completions.len()))

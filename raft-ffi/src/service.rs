@@ -14,8 +14,8 @@ use quorate_engine::service::Service;
 use std::ffi::{CString, c_char};
 use std::sync::Arc;
 
-/// A timeout_ms without end; any negative number is. (A change of membership then waits as long as the
-/// setting node_proposal_timeout says, and goes on.)
+/// A timeout_ms without end; any negative number is. (A change of membership then waits as long as
+/// the setting node_proposal_timeout says, and goes on.)
 pub const QUORATE_FOREVER: i64 = -1;
 
 /// A running instance: one member, or one that may become one.

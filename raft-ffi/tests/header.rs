@@ -34,8 +34,8 @@ fn declared() -> BTreeSet<String> {
     HEADER.lines().filter(is_declaration).filter_map(function).collect()
 }
 
-/// build.rs has already written the file, so what counts is the file that is in version control; in a
-/// copy without that, the file as it is.
+/// build.rs has already written the file, so what counts is the file that is in version control; in
+/// a copy without that, the file as it is.
 #[test]
 fn the_header_under_version_control_is_the_generated_one() {
     let on_disk = || std::fs::read_to_string(workspace().join("include/quorate.h")).ok();
