@@ -72,5 +72,5 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     try:
         main(*sys.argv[1:])
-    except quorate.StartError as error:
+    except quorate.QuorateError as error:
         sys.exit(f"kv.py: {error}")

@@ -1,6 +1,7 @@
 //! An engine's error as the exception of the same meaning. The classes and the table that joins them
 //! to the statuses are in `quorate/_errors.py`; here is only the way there.
 
+use crate::wait::lock;
 use pyo3::exceptions::PyBaseException;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -8,7 +9,7 @@ use pyo3::sync::PyOnceLock;
 use quorate_engine::error::{Error, ErrorKind, Outcome};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 static FROM_ENGINE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
@@ -108,8 +109,4 @@ pub fn unmark(token: u64) -> u64 {
 pub fn explain(py: Python<'_>, token: u64, error: &Error) -> PyErr {
     let failure = lock(&KNOWN).get(&(token >> TOKEN_BITS)).cloned();
     failure.map_or_else(|| exception(py, error), |failure| failure.explain(py, error))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -21,13 +21,14 @@ use quorate_engine::os;
 use quorate_engine::queue;
 use quorate_engine::service::{self, Op, Request, Timeout};
 use quorate_engine::status::{Info, Report};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A running instance.
 #[pyclass(frozen, subclass, module = "quorate._quorate")]
 pub struct Service {
     /// Taken only by `drop`.
-    service: Option<service::Service>,
+    service: Option<Arc<service::Service>>,
     known: Known,
     closed: AtomicBool,
 }
@@ -79,7 +80,7 @@ impl Work {
 }
 
 impl Service {
-    fn service(&self) -> &service::Service {
+    fn service(&self) -> &Arc<service::Service> {
         self.service.as_ref().expect("only drop takes it")
     }
 
@@ -118,7 +119,7 @@ impl Service {
             .map_err(|error| failure.explain(py, &error))?;
         let closed = AtomicBool::new(false);
         let known = Known::new(failure);
-        Ok(Service { service: Some(service), known, closed })
+        Ok(Service { service: Some(Arc::new(service)), known, closed })
     }
 
     /// Does something and waits for it. The op is the name of the call.
@@ -167,8 +168,9 @@ impl Service {
         if os::forked() {
             return Ok(());
         }
-        may_wait().map_err(|error| exception(py, &error))?;
-        py.detach(|| self.service().close()).map_err(|error| self.explain(py, &error))
+        let service = Arc::clone(self.service());
+        wait::elsewhere(py, "quorate-close", move || service.close())
+            .map_err(|stopped| stopped.raise(|error| self.explain(py, &error)))
     }
 
     /// Nothing is left to close.

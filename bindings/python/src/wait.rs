@@ -8,12 +8,13 @@
 use crate::guard;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use quorate_engine::error::Error;
+use quorate_engine::error::{Error, ErrorKind};
 use quorate_engine::os;
 use quorate_engine::queue::{Completion, Queue};
 use quorate_engine::service::Timeout;
 use std::cell::RefCell;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long Ctrl-C may go unnoticed.
@@ -67,7 +68,11 @@ pub fn one(
     let queue = idle_queue()?;
     let _waiting = Waiting::enter();
     let mut done = Vec::with_capacity(1);
-    py.detach(|| start(&queue).map(|()| queue.poll(&mut done, 1, Some(SLICE))))?;
+    let started = py.detach(|| start(&queue).map(|()| queue.poll(&mut done, 1, Some(SLICE))));
+    if let Err(error) = started {
+        keep_idle(queue);
+        return Err(Stopped::Refused(error));
+    }
     loop {
         if let Some(completion) = done.pop() {
             keep_idle(queue);
@@ -76,6 +81,38 @@ pub fn one(
         py.check_signals().map_err(Stopped::Raised)?;
         py.detach(|| queue.poll(&mut done, 1, Some(SLICE)));
     }
+}
+
+/// Does something that can't be waited for in slices on a thread of its own, and waits for that. After
+/// Ctrl-C it goes on there.
+pub fn elsewhere(
+    py: Python<'_>,
+    thread: &str,
+    work: impl FnOnce() -> Result<(), Error> + Send + 'static,
+) -> Result<(), Stopped> {
+    guard::may_wait()?;
+    let (done, end) = mpsc::sync_channel(1);
+    let body = move || {
+        let _ = done.send(work()); // nobody listens any more after Ctrl-C
+    };
+    os::spawn(thread, body).map_err(no_thread)?;
+    let (_waiting, end) = (Waiting::enter(), Mutex::new(end));
+    loop {
+        match py.detach(|| lock(&end).recv_timeout(SLICE)) {
+            Ok(result) => return Ok(result?),
+            Err(RecvTimeoutError::Timeout) => py.check_signals().map_err(Stopped::Raised)?,
+            Err(RecvTimeoutError::Disconnected) => return Err(panicked(thread).into()),
+        }
+    }
+}
+
+fn no_thread(error: std::io::Error) -> Error {
+    let text = format!("the system starts no more threads: {error}");
+    Error::new(ErrorKind::Io, text)
+}
+
+fn panicked(thread: &str) -> Error {
+    Error::new(ErrorKind::Internal, format!("{thread} panicked: please report it"))
 }
 
 fn idle_queue() -> Result<Queue, Error> {
@@ -98,14 +135,14 @@ struct Waiting(());
 
 impl Waiting {
     fn enter() -> Waiting {
-        *WAITING.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        *lock(&WAITING) += 1;
         Waiting(())
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = lock(&WAITING);
         *waiting -= 1;
         if *waiting == 0 {
             NONE_WAITS.notify_all();
@@ -122,10 +159,15 @@ pub fn settle(py: Python<'_>, timeout: f64) -> PyResult<bool> {
         return Ok(true); // those that wait stayed with the parent
     }
     Ok(py.detach(|| {
-        let waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = lock(&WAITING);
         let (waiting, _) = NONE_WAITS
             .wait_timeout_while(waiting, timeout, |waiting| *waiting > 0)
             .unwrap_or_else(PoisonError::into_inner);
         *waiting == 0
     }))
+}
+
+/// A lock whose holder panicked is taken all the same: nothing here is left half done.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,6 @@
 """Processes of their own: Ctrl-C, the end of the interpreter, fork."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from conftest import LONG
+from conftest import LONG, until
 
 PRELUDE = """
 import os, signal, sys, threading, time, warnings
@@ -50,8 +51,8 @@ def test_ctrl_c_ends_a_wait(tmp_path: Path, wait: str) -> None:
     with quorate.Service.start(gate, data_dir=sys.argv[1]) as service:
         threading.Thread(target=service.submit, args=(b"first",)).start()
         gate.entered.wait()
-        print("waiting", flush=True)
         try:
+            print("waiting", flush=True)
             {wait}
         except KeyboardInterrupt:
             print("interrupted", flush=True)
@@ -62,12 +63,51 @@ def test_ctrl_c_ends_a_wait(tmp_path: Path, wait: str) -> None:
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
     )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "waiting\n"
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=LONG)
-    assert (output, errors) == ("interrupted\nb'ok'\n", "")
-    assert process.returncode == 0
+    assert interrupt(process) == "interrupted\nb'ok'\n"
+
+
+def test_ctrl_c_ends_a_close_that_hangs(tmp_path: Path) -> None:
+    code = """
+    gate = Gate()
+    service = quorate.Service.start(gate, data_dir=sys.argv[1])
+    service.submit(b"first")
+    gate.entered.wait()
+    try:
+        print("waiting", flush=True)
+        service.close()
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+    gate.open.set()
+    service.close()
+    print(service.state)
+    """
+    command = [sys.executable, "-c", PRELUDE + textwrap.dedent(code), str(tmp_path)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+    )
+    assert interrupt(process) == "interrupted\nStopped\n"
+
+
+def interrupt(process: "subprocess.Popen[str]") -> str:
+    """Sends SIGINT once the main thread is inside its wait, which wakes up now and then to look for
+    signals; what is printed after that."""
+    with process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "waiting\n"
+            before = wake_ups(process.pid)
+            until(lambda: wake_ups(process.pid) >= before + 3)
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=LONG)
+            assert (errors, process.returncode) == ("", 0)
+            return output
+        finally:
+            process.kill()
+
+
+def wake_ups(pid: int) -> int:
+    status = Path(f"/proc/{pid}/task/{pid}/status").read_text()
+    return int(re.findall(r"^voluntary_ctxt_switches:\s*(\d+)", status, re.M)[0])
 
 
 def test_a_signal_handler_may_wait_itself(tmp_path: Path) -> None:
@@ -160,6 +200,35 @@ def test_a_state_machine_that_fails_does_not_end_the_process(tmp_path: Path) -> 
         str(tmp_path),
     )
     assert output == "SystemExit\nfailed\n"
+
+
+def test_a_service_that_its_own_state_machine_drops_is_closed(tmp_path: Path) -> None:
+    """Closing waits for the thread that commits, so it can't be done there."""
+    output = check(
+        """
+        warnings.simplefilter("ignore", ResourceWarning)
+        class Dropping(Log):
+            service = None
+            def commit(self, entries):
+                self.service = None
+        machine = Dropping()
+        machine.service = quorate.Service.start(machine, data_dir=sys.argv[1])
+        tracker = machine.service.applied_tracker
+        machine.service.submit(b"x")
+        tracker.wait(10**9)
+        print("released")
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                quorate.Service.start(Log(), data_dir=sys.argv[1]).close()
+                break
+            except quorate.Locked:
+                assert time.monotonic() < deadline
+        print("closed")
+        """,
+        str(tmp_path),
+    )
+    assert output == "released\nclosed\n"
 
 
 def test_a_forked_child_is_refused_and_the_parent_goes_on(tmp_path: Path) -> None:

@@ -145,6 +145,19 @@ def test_a_cancelled_future_leaves_its_change_alone(start: Start) -> None:
     assert future.cancelled()
 
 
+def test_a_full_queue_is_busy_at_once(start: Start) -> None:
+    gate = Gate()
+    service = start(gate, max_queued_entries=16)
+    futures = []
+    with pytest.raises(quorate.Busy) as raised:
+        for n in range(1000):
+            futures.append(service.submit(b"%d" % n, timeout=LONG))
+    assert raised.value.outcome is quorate.Outcome.NOT_DONE
+    gate.open.set()
+    assert [future.result(LONG).data for future in futures] == gate.data
+    assert len(futures) >= 16 and service.propose_wait(b"on", timeout=LONG).data == b"ON"
+
+
 def test_a_read_barrier_returns(start: Start) -> None:
     log = Log()
     service = start(log)

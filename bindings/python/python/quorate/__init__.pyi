@@ -418,16 +418,20 @@ class Service:
         """Makes this Standalone service a cluster of one that others can be added to, its data
         kept. `address` is where the others reach this node."""
     def add_node(self, address: str, *, timeout: float | None = None) -> None:
-        """Asks who is at `address`, lets that node catch up, and adds it. On any member."""
+        """Asks who is at `address`, lets that node catch up, and adds it. On any member. Returns
+        when that is applied here. Without a timeout, here as in the other two, the setting
+        node_proposal_timeout says how long to wait; the change goes on after that."""
     def remove_node(self, node_id: int, *, timeout: float | None = None) -> None:
         """Removes a member, this node and the leader included. It becomes Standalone with its data,
         and can be added again."""
 
     # writing
     def propose(self, change: Change, *, timeout: float | None = None) -> Position:
-        """Returns as soon as the change is in the leader's log; it is not committed then."""
+        """Returns as soon as the change is in the leader's log; it is not committed then. Raises
+        NotLeader at once when no leader is known."""
     def propose_wait(self, change: Change, *, timeout: float | None = None) -> Reply:
-        """Returns when this node has applied the change, with the state machine's reply."""
+        """Returns when this node has applied the change, with the state machine's reply. Waits for
+        a leader when none is known."""
     def submit(self, change: Change, *, timeout: float | None = None) -> Future[Reply]:
         """propose_wait without waiting: the way to have many changes under way from one thread.
         Raises at once when the change is not even taken, such as Busy. Cancelling the future
