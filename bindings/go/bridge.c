@@ -4,9 +4,9 @@
 
 #include "_cgo_export.h"
 
-/* More tags than this are rare enough for malloc. */
-#define FEW_TAGS 16
-/* Replies that are handed over in one call. */
+/* What is handed over in one call. */
+#define SOME_REQUESTS 128
+#define SOME_TAGS 256
 #define SOME_REPLIES 256
 
 /* How many hooks this thread is in. */
@@ -14,21 +14,19 @@ static _Thread_local int hooks;
 
 int quorate_go_in_hook(void) { return hooks > 0; }
 
-static void split(const uint8_t *bytes, const uint32_t *lens, size_t n, quorate_bytes *out) {
-    for (size_t i = 0; i < n; bytes += lens[i++]) out[i] = (quorate_bytes){bytes, lens[i]};
+/* Where the next request has its data and tags. */
+typedef struct cursor {
+    const uint8_t *data;
+    const uint8_t *tags;
+    const uint32_t *tag_lens;
+} cursor;
+
+static void split(cursor *at, size_t n, quorate_bytes *out) {
+    for (size_t i = 0; i < n; at->tags += *at->tag_lens++, i++)
+        out[i] = (quorate_bytes){at->tags, *at->tag_lens};
 }
 
-quorate_go_done quorate_go_submit(quorate_service *service, quorate_queue *queue,
-                                  const quorate_go_request *from, const uint8_t *data,
-                                  const uint8_t *tags, const uint32_t *tag_lens) {
-    quorate_go_done done = {QUORATE_ERR_IN_CALLBACK, NULL};
-    if (hooks > 0) return done;
-    quorate_bytes few[FEW_TAGS], *all = few;
-    if (from->tags_len > FEW_TAGS) {
-        all = calloc(from->tags_len, sizeof *all);
-        if (!all) return done.status = QUORATE_ERR_BUSY, done;
-    }
-    split(tags, tag_lens, from->tags_len, all);
+static quorate_request request(const quorate_go_request *from, cursor *at, quorate_bytes *tags) {
     quorate_request request = QUORATE_REQUEST_INIT;
     request.token = from->token;
     request.op = from->op;
@@ -37,11 +35,63 @@ quorate_go_done quorate_go_submit(quorate_service *service, quorate_queue *queue
     request.entry.index = from->index;
     request.entry.timestamp_ns = from->timestamp_ns;
     request.entry.type = from->type;
-    request.entry.tags = from->tags_len ? all : NULL;
+    request.entry.data = (quorate_bytes){at->data, from->len};
+    at->data += from->len;
+    split(at, from->tags_len, tags);
+    request.entry.tags = from->tags_len ? tags : NULL;
     request.entry.tags_len = from->tags_len;
-    request.entry.data = (quorate_bytes){data, from->len};
-    done.status = quorate_service_submit(service, queue, &request, 1, &done.error);
-    if (all != few) free(all);
+    return request;
+}
+
+/* One request with more tags than others have room for. */
+static quorate_status submit_tagged(quorate_service *service, quorate_queue *queue,
+                                    const quorate_go_request *from, cursor at,
+                                    quorate_error **err) {
+    quorate_bytes *tags = calloc(from->tags_len, sizeof *tags);
+    if (!tags) return QUORATE_ERR_BUSY;
+    quorate_request only = request(from, &at, tags);
+    quorate_status status = quorate_service_submit(service, queue, &only, 1, err);
+    free(tags);
+    return status;
+}
+
+/* As many as there is room for. */
+static quorate_status submit_some(quorate_service *service, quorate_queue *queue,
+                                  const quorate_go_request *from, size_t n, cursor at,
+                                  quorate_error **err) {
+    quorate_request requests[SOME_REQUESTS];
+    quorate_bytes tags[SOME_TAGS];
+    size_t count = 0, tagged = 0;
+    if (from->tags_len > SOME_TAGS) return submit_tagged(service, queue, from, at, err);
+    for (; count < n && count < SOME_REQUESTS; count++, from++) {
+        if (from->tags_len > SOME_TAGS - tagged) break;
+        requests[count] = request(from, &at, tags + tagged);
+        tagged += from->tags_len;
+    }
+    return quorate_service_submit(service, queue, requests, count, err);
+}
+
+static void skip(cursor *at, const quorate_go_request *requests, size_t n) {
+    for (; n-- > 0; requests++) {
+        at->data += requests->len;
+        for (uint32_t i = 0; i < requests->tags_len; i++) at->tags += *at->tag_lens++;
+    }
+}
+
+quorate_go_done quorate_go_submit(quorate_service *service, quorate_queue *queue,
+                                  const quorate_go_request *requests, size_t n,
+                                  const uint8_t *data, const uint8_t *tags,
+                                  const uint32_t *tag_lens) {
+    quorate_go_done done = {0, QUORATE_OK, NULL};
+    cursor at = {data, tags, tag_lens};
+    while (done.taken < n) {
+        const quorate_go_request *next = requests + done.taken;
+        quorate_status count =
+            submit_some(service, queue, next, n - done.taken, at, &done.error);
+        if (count <= 0) return done.status = count ? count : QUORATE_ERR_BUSY, done;
+        skip(&at, next, (size_t)count);
+        done.taken += (size_t)count;
+    }
     return done;
 }
 

@@ -19,15 +19,18 @@ typedef struct quorate_go_request {
 } quorate_go_request;
 
 typedef struct quorate_go_done {
+    size_t taken;
+    /* Why the next one was not taken, if there is one. */
     quorate_status status;
     quorate_error *error;
 } quorate_go_done;
 
-/* Submits one request. The tags stand one behind the other, `tag_lens` has the length of each. From a
-   hook nothing is submitted, because whoever submits from Go goes on to wait. */
+/* Submits requests until one is refused. Their data stands one behind the other, and so do the tags of
+   all, and the length of each tag. */
 quorate_go_done quorate_go_submit(quorate_service *service, quorate_queue *queue,
-                                  const quorate_go_request *request, const uint8_t *data,
-                                  const uint8_t *tags, const uint32_t *tag_lens);
+                                  const quorate_go_request *requests, size_t n,
+                                  const uint8_t *data, const uint8_t *tags,
+                                  const uint32_t *tag_lens);
 
 /* Whether this thread runs a hook. */
 int quorate_go_in_hook(void);

@@ -13,6 +13,8 @@ import (
 
 //export quorateGoOpen
 func quorateGoOpen(handle C.uintptr_t, out *C.quorate_applied, failure **C.quorate_error) C.quorate_status {
+	hooks.Add(1)
+	defer hooks.Add(-1)
 	applied, err := machineOf(handle).open()
 	if err != nil {
 		return failed(err, failure)
@@ -25,6 +27,8 @@ func quorateGoOpen(handle C.uintptr_t, out *C.quorate_applied, failure **C.quora
 //export quorateGoCommit
 func quorateGoCommit(handle C.uintptr_t, rows *C.quorate_entry, n C.size_t, replies *C.quorate_output,
 	failure **C.quorate_error) C.quorate_status {
+	hooks.Add(1)
+	defer hooks.Add(-1)
 	m := machineOf(handle)
 	entries := goEntries(unsafe.Slice(rows, n))
 	if err := m.commit(entries); err != nil {

@@ -106,8 +106,8 @@ func (r *Service) setFailure(err error) {
 
 // whyFailed gives the code its sentence. It comes with every request to a failed service, so one is made.
 func (r *Service) whyFailed(status C.quorate_status) error {
-	probe := C.quorate_go_request{token: noToken, op: C.QUORATE_OP_READ_BARRIER}
-	done := C.quorate_go_submit(r.handle, r.poller.queue, &probe, nil, nil, nil)
+	probe := batch{requests: []C.quorate_go_request{{token: noToken, op: C.QUORATE_OP_READ_BARRIER}}}
+	done := probe.send(r.handle, r.poller.queue)
 	err := takeError(done.status, done.error)
 	if err.Status != Status(status) {
 		err = &Error{Status: Status(status)}

@@ -38,6 +38,7 @@ type poller struct {
 	mu     sync.Mutex
 	slots  []slot
 	vacant []uint32
+	burst  int // how many were woken together last
 	ended  bool
 }
 
@@ -130,6 +131,7 @@ func (p *poller) drain() {
 func (p *poller) deliver(batch []C.quorate_completion) {
 	p.woken = p.woken[:0]
 	p.mu.Lock()
+	p.burst = len(batch)
 	for i := range batch {
 		p.woken = append(p.woken, p.remove(uint64(batch[i].token)))
 	}
@@ -180,12 +182,13 @@ func (p *poller) stop() {
 	C.free(unsafe.Pointer(p.batch))
 }
 
-// enter gives a place to somebody who will wait; nil when the poller has ended.
-func (p *poller) enter() *waiter {
+// enter gives a place to somebody who will wait, nil when the poller has ended, and says how many were
+// woken together last: they are likely to come back together.
+func (p *poller) enter() (*waiter, int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended {
-		return nil
+		return nil, 0
 	}
 	if len(p.vacant) == 0 {
 		p.vacant = append(p.vacant, uint32(len(p.slots)))
@@ -196,7 +199,18 @@ func (p *poller) enter() *waiter {
 	w := waiters.Get().(*waiter)
 	w.token = uint64(p.slots[i].generation)<<32 | uint64(i)
 	p.slots[i].waiter = w
-	return w
+	return w, p.burst
+}
+
+// finish completes a request that the engine did not take.
+func (p *poller) finish(token uint64, c completion) {
+	p.mu.Lock()
+	w := p.remove(token)
+	p.mu.Unlock()
+	if w != nil {
+		w.completion = c
+		w.done <- struct{}{}
+	}
 }
 
 // remove takes out the waiter with this token, if it is still there. The lock is held.

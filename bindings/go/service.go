@@ -1,7 +1,5 @@
 package quorate
 
-// #cgo noescape quorate_go_submit
-// #cgo nocallback quorate_go_submit
 // #cgo noescape quorate_service_info
 // #cgo nocallback quorate_service_info
 // #include "bridge.h"
@@ -13,7 +11,6 @@ import (
 	"runtime/cgo"
 	"sync"
 	"time"
-	"unsafe"
 )
 
 // forever is a limit without end.
@@ -24,6 +21,7 @@ type Service struct {
 	_       noCopy
 	handle  *C.quorate_service
 	poller  *poller
+	submits *submitter
 	machine *machine
 	applied *ChangeTracker
 	address string
@@ -33,8 +31,8 @@ type Service struct {
 	failure error
 }
 
-// inHook is what whoever waits in a hook is told.
-const inHook = "this waits for the engine and was called from a hook, which it would wait for: call it from another goroutine, and do not wait for that one"
+// waitsInHook is what whoever waits in a hook is told.
+const waitsInHook = "this waits for the engine and was called from a hook, which it would wait for: call it from another goroutine, and do not wait for that one"
 
 // noCopy makes go vet find copies.
 type noCopy struct{}
@@ -65,6 +63,7 @@ func StartRaft(comm Communication, stor Storage, state StateMachine, options ...
 		return nil, err
 	}
 	r := &Service{handle: handle, poller: poller, machine: m}
+	r.submits = &submitter{service: handle, poller: poller}
 	r.applied = newTracker(C.quorate_service_applied_tracker(handle), poller)
 	r.address = C.GoString(r.info().address)
 	return r, nil
@@ -99,7 +98,7 @@ func start(all []setting, m *machine) (*C.quorate_service, error) {
 // Close stops the service; whoever waits gets ErrInterrupted. What made it fail before stays in Err.
 // Looking goes on to work. From a hook Close returns at once, and the service stops after the hook.
 func (r *Service) Close() {
-	if C.quorate_go_in_hook() != 0 {
+	if inHook() {
 		go r.Close()
 		return
 	}
@@ -199,25 +198,21 @@ func (r *Service) ReadBarrier(ctx context.Context, mode ReadMode) error {
 	return err
 }
 
-// do submits one request and waits for its completion. The bytes are copied before submit returns.
+// do submits one request and waits for its completion. What it carries is copied before that.
 func (r *Service) do(ctx context.Context, request C.quorate_go_request, what change) (completion, error) {
 	limit, ok := limitOf(ctx)
 	if !ok {
 		return completion{}, contextEnded(ctx, true)
 	}
-	w := r.poller.enter()
+	if inHook() {
+		return completion{}, errorf(ErrInCallback, waitsInHook)
+	}
+	w, burst := r.poller.enter()
 	if w == nil {
 		return completion{}, errorf(ErrClosed, "the service is closed: start another one")
 	}
 	request.token, request.timeout_ms = C.uint64_t(w.token), limit
-	request._type, request.timestamp_ns = C.int32_t(what.kind), C.int64_t(what.timestamp)
-	request.len, request.tags_len = C.size_t(len(what.data)), C.uint32_t(len(what.tagLens))
-	done := C.quorate_go_submit(r.handle, r.poller.queue, &request, cBytes(what.data), cBytes(what.tags),
-		(*C.uint32_t)(unsafe.SliceData(what.tagLens)))
-	if done.status < 1 {
-		r.poller.abandon(w)
-		return completion{}, r.refused(done)
-	}
+	r.submits.submit(request, what, burst)
 	return r.wait(ctx, w)
 }
 
@@ -240,18 +235,6 @@ func (r *Service) wait(ctx context.Context, w *waiter) (completion, error) {
 		}
 	}
 	return completion{}, r.explained(err)
-}
-
-// refused is why a request was not taken.
-func (r *Service) refused(done C.quorate_go_done) error {
-	err := takeError(done.status, done.error)
-	switch {
-	case done.status == 0:
-		err = errorf(ErrBusy, "the request was not taken: try again")
-	case err.Status == ErrInCallback:
-		err.Message = inHook
-	}
-	return r.explained(err)
 }
 
 // explained adds the error of the state machine where that is what it is about.
@@ -278,5 +261,3 @@ func limitOf(ctx context.Context) (C.int64_t, bool) {
 func milliseconds(d time.Duration) C.int64_t {
 	return C.int64_t(max(0, (d+time.Millisecond-1)/time.Millisecond))
 }
-
-func cBytes(b []byte) *C.uint8_t { return (*C.uint8_t)(unsafe.SliceData(b)) }

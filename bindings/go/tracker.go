@@ -133,7 +133,7 @@ func (t *ChangeTracker) await(ctx context.Context, p *poller, change uint64) (co
 	if ctx.Err() != nil {
 		return completion{}, ctx.Err()
 	}
-	w := p.enter()
+	w, _ := p.enter()
 	if w == nil {
 		return completion{status: C.QUORATE_ERR_CLOSED}, nil
 	}
@@ -168,8 +168,8 @@ var shared struct {
 }
 
 func (t *ChangeTracker) borrowPoller() (*poller, error) {
-	if C.quorate_go_in_hook() != 0 {
-		return nil, errorf(ErrInCallback, inHook)
+	if inHook() {
+		return nil, errorf(ErrInCallback, waitsInHook)
 	}
 	if t.own != nil {
 		return t.own, nil
