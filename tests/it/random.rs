@@ -13,6 +13,7 @@ use quorate_engine::consensus::ready::RoleName;
 use quorate_engine::consensus::types::{Address, ClusterId, EntryId, Index, NodeId, Term};
 use quorate_tests::cluster::{CLUSTER, Cluster};
 use quorate_tests::disk::{Disk, Kept};
+use quorate_tests::node::Node;
 use quorate_tests::{disk, scene};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -55,7 +56,7 @@ fn seeds() -> Range<u64> {
 /// What was told last, and how each node stands.
 fn last_words(cluster: &Cluster) -> String {
     let first = if cluster.quiet { cluster.trace.len().saturating_sub(20) } else { 0 };
-    let state = |(place, node): (&u64, &quorate_tests::node::Node)| match &node.core {
+    let state = |(place, node): (&u64, &Node)| match &node.core {
         Some(core) => format!("{place}: {core}"),
         None => format!("{place}: down"),
     };
@@ -275,11 +276,7 @@ fn mend(cluster: &mut Cluster) {
 /// A cluster that is mended has one leader, commits, and has told all callers.
 fn finish(cluster: &mut Cluster, lineage: ClusterId) -> Result<(), String> {
     let (leader, membership) = leader_of(cluster, lineage)?;
-    let gone = cluster.nodes.iter().find(|(_, node)| {
-        let standalone = node.core.as_ref().is_none_or(|core| core.status().standalone);
-        node.lineage() == lineage && !standalone && !membership.contains(node.id())
-    });
-    if let Some((place, _)) = gone {
+    if let Some(place) = left_behind(cluster, lineage, &membership) {
         return Err(format!("{place} never hears that it is no member of {lineage}"));
     }
     cluster.propose(leader, &["the end"]);
@@ -303,6 +300,17 @@ fn finish(cluster: &mut Cluster, lineage: ClusterId) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A node that takes itself for a member and is none, although it knows one that could tell it so.
+fn left_behind(cluster: &Cluster, lineage: ClusterId, membership: &Membership) -> Option<u64> {
+    let lost = |(place, node): (&u64, &Node)| {
+        let status = node.core.as_ref()?.status();
+        let knows = status.membership.all_voters().any(|v| membership.contains(v.id));
+        let takes_itself = node.lineage() == lineage && !status.standalone && knows;
+        (takes_itself && !membership.contains(node.id())).then_some(*place)
+    };
+    cluster.nodes.iter().find_map(lost)
 }
 
 fn leader_of(cluster: &Cluster, lineage: ClusterId) -> Result<(u64, Arc<Membership>), String> {
