@@ -386,7 +386,7 @@ fn store_of(settings: &Settings) -> Result<Box<dyn LogStore>, Error> {
 
 fn transport_of(settings: &Settings) -> Box<dyn Transport> {
     let (listen, insecure) = (settings.listen.clone().unwrap_or_default(), settings.insecure);
-    Box::new(Tcp::new(TcpOptions { listen, insecure }))
+    Box::new(Tcp::new(TcpOptions { listen, insecure, ..TcpOptions::default() }))
 }
 
 fn options(settings: &Settings, listens: bool) -> driver::Options {

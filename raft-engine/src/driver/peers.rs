@@ -5,7 +5,8 @@ use crate::consensus::membership::Membership;
 use crate::consensus::message::{Body, Message};
 use crate::consensus::types::{Address, ClusterId, NodeId};
 use crate::error::Error;
-use crate::transport::{Inbound, LocalIdentity, Sink, Transport, wire};
+use crate::transport::wire::{self, Envelope};
+use crate::transport::{Inbound, LocalIdentity, Sink, Transport};
 use std::sync::Arc;
 
 /// Bytes of entries after which a frame is full.
@@ -69,7 +70,8 @@ impl Peers {
 
     fn send_group(&mut self, group: Group) {
         self.frames += 1;
-        let frame = wire::encode(&group.messages, self.frames);
+        let Some(first) = group.messages.first() else { return };
+        let frame = wire::encode(Envelope::of(first), &group.messages, self.frames);
         self.transport.send(group.to, group.address.as_deref(), frame);
     }
 

@@ -1,9 +1,11 @@
-//! The port for networks, with its adapters beside it: `tcp`, the default, and `memory`.
+//! The port for networks, with its adapters beside it: `tcp`, the default, and `memory`. `conformance`
+//! checks what every adapter must keep.
 //!
 //! Messages travel in frames (`wire`), one way, and may be lost, doubled, delayed and reordered; the
 //! protocol copes. A transport carries frames whole and unaltered, and hands up frames only from the
 //! node that the frame names, as far as it can tell.
 
+pub mod conformance;
 pub mod memory;
 #[cfg(feature = "runtime")]
 pub mod tcp;
@@ -32,8 +34,8 @@ impl LocalIdentity {
         LocalIdentity { node, incarnation, cluster: AtomicU64::new(0), address: Mutex::default() }
     }
 
-    /// This run of the node. Joining and leaving a cluster begin a new one; connections of the old one
-    /// end then, because their frames no longer come from who opened them.
+    /// This run of the node. Joining and leaving a cluster begin a new one in the same process; its
+    /// connections stay.
     #[must_use]
     pub fn incarnation(&self) -> Incarnation {
         Incarnation(self.incarnation.load(Ordering::Acquire))
@@ -73,11 +75,12 @@ pub enum Inbound {
         /// Who answers.
         found: NodeId,
     },
-    /// The node at an address refused the connection.
+    /// The node at an address refused the connection, or was sent away because what came from it can't
+    /// be read.
     Refused {
         /// The address.
         address: String,
-        /// Why, in its words.
+        /// Why, in the words of whoever refused.
         text: String,
     },
     /// Nobody answers at an address.

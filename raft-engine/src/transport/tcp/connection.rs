@@ -1,119 +1,211 @@
-//! One connection past its dial: handshakes, frames in, frames out.
+//! A connection that stands: frames in, frames out, until one side has enough.
 
-use super::queue::Outbound;
-use super::{IDLE_TIME, STALL_TIME, Shared};
+use super::queue::Drain;
+use super::runs::of_one_process;
+use super::socket::{self, Turn, first};
+use super::{Context, Event};
 use crate::consensus::types::{Incarnation, NodeId};
 use crate::transport::Inbound;
 use crate::transport::wire::hello::Hello;
-use crate::transport::wire::{self, Frame, HEADER, Header};
-use bytes::{Bytes, BytesMut};
-use std::io::{self, IoSlice};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use crate::transport::wire::{self, Envelope, Frame, HEADER, WireError};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
-/// Bytes of frames that are written in one go.
-const WRITE_BYTES: usize = 1 << 20;
-/// Pieces of one vectored write; the kernel takes 1,024 at most.
-const WRITE_PIECES: usize = 512;
+/// Small frames are read many at a time into a block of this size.
+const BLOCK: usize = 64 << 10;
+/// Larger frames are read straight into a buffer of their own.
+const LARGE: usize = 16 << 10;
 
-/// Sends a handshake.
-pub async fn say(stream: &mut TcpStream, hello: &Hello) -> io::Result<()> {
-    stream.write_all(&hello.encode()).await
+/// Why a connection ended.
+pub(super) enum End {
+    /// Nothing was sent for a while.
+    Idle,
+    /// Nobody wants it any more.
+    Unwanted,
+    /// The other side closed it, or takes nothing, or is gone.
+    Lost,
+    /// What came can't be what it should be.
+    Broken(String),
 }
 
-/// Receives a handshake.
-pub async fn hear(stream: &mut TcpStream) -> io::Result<Hello> {
-    let mut first = [0; 12];
-    stream.read_exact(&mut first).await?;
-    let len = Hello::len_of(&first).map_err(invalid)?;
-    let mut bytes = BytesMut::zeroed(len);
-    bytes[..12].copy_from_slice(&first);
-    stream.read_exact(&mut bytes[12..]).await?;
-    Hello::decode(&bytes.freeze()).map_err(invalid)
+/// The other side of a connection.
+pub(super) struct Link {
+    pub(super) stream: TcpStream,
+    pub(super) node: NodeId,
+    pub(super) run: Incarnation,
+    frame_limit: usize,
 }
 
-fn invalid(error: wire::WireError) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
-}
-
-/// Carries frames both ways until either side ends, or nobody uses the connection.
-pub async fn carry(stream: TcpStream, peer: &Hello, queue: &Outbound, shared: &Shared) {
-    let (read, write) = stream.into_split();
-    let limit = peer.agreed_limit();
-    tokio::select! {
-        _ = receive(read, peer.from, peer.incarnation, limit, shared) => {}
-        _ = transmit(write, queue) => {}
+impl Link {
+    pub(super) fn new(stream: TcpStream, hello: &Hello) -> Link {
+        let frame_limit = hello.frame_limit as usize;
+        Link { stream, node: hello.from, run: hello.incarnation, frame_limit }
     }
-}
 
-/// Hands up frames, as long as they are from the node and the run that said hello.
-async fn receive(
-    read: OwnedReadHalf,
-    from: NodeId,
-    incarnation: Incarnation,
-    limit: usize,
-    shared: &Shared,
-) -> io::Result<()> {
-    let mut read = BufReader::with_capacity(64 << 10, read);
-    loop {
-        let frame = read_frame(&mut read, limit).await?;
-        let decoded = wire::decode(frame, limit).map_err(invalid)?;
-        if (decoded.from, decoded.from_incarnation) != (from, incarnation) {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        let meant = decoded.to.is_zero() || decoded.to == shared.identity.node;
-        if meant {
-            shared.hand_up(Inbound::Frame(decoded));
-        }
+    /// Reads and writes until the end. With `idle`, a connection over which nothing is sent for so long
+    /// ends too.
+    pub(super) async fn run(
+        &self,
+        context: &Context,
+        drain: &mut Drain,
+        idle: Option<Duration>,
+    ) -> End {
+        first(self.write(context, drain, idle), self.read(context)).await
     }
-}
 
-async fn read_frame(read: &mut BufReader<OwnedReadHalf>, limit: usize) -> io::Result<Bytes> {
-    let mut first = [0; HEADER];
-    read.read_exact(&mut first).await?;
-    let header = Header::parse(&first, limit).map_err(invalid)?;
-    let mut frame = BytesMut::with_capacity(HEADER + header.rest());
-    frame.extend_from_slice(&first);
-    while frame.len() < HEADER + header.rest() {
-        let missing = (HEADER + header.rest() - frame.len()) as u64;
-        if (&mut *read).take(missing).read_buf(&mut frame).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    Ok(frame.freeze())
-}
-
-/// Writes what waits, as much in one go as there is.
-async fn transmit(mut write: OwnedWriteHalf, queue: &Outbound) -> io::Result<()> {
-    loop {
-        let frames = queue.take(WRITE_BYTES);
-        if frames.is_empty() {
-            timeout(IDLE_TIME, queue.filled()).await.map_err(|_| io::ErrorKind::TimedOut)?;
-            continue;
-        }
-        let pieces: Vec<&Bytes> = frames.iter().flat_map(pieces_of).collect();
-        write_pieces(&mut write, &pieces).await?;
-    }
-}
-
-fn pieces_of(frame: &Frame) -> impl Iterator<Item = &Bytes> {
-    std::iter::once(&frame.head).chain(&frame.data)
-}
-
-async fn write_pieces(write: &mut OwnedWriteHalf, pieces: &[&Bytes]) -> io::Result<()> {
-    for some in pieces.chunks(WRITE_PIECES) {
-        let mut slices: Vec<IoSlice<'_>> = some.iter().map(|piece| IoSlice::new(piece)).collect();
-        let mut rest = &mut slices[..];
-        while !rest.is_empty() {
-            let written = timeout(STALL_TIME, write.write_vectored(rest));
-            let written = written.await.map_err(|_| io::ErrorKind::TimedOut)??;
-            if written == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
+    async fn write(&self, context: &Context, drain: &mut Drain, idle: Option<Duration>) -> End {
+        loop {
+            let more = match idle {
+                Some(idle) => timeout(idle, drain.wait()).await,
+                None => Ok(drain.wait().await),
+            };
+            match more {
+                Err(_) => return End::Idle,
+                Ok(false) => return End::Unwanted,
+                Ok(true) => {}
             }
-            IoSlice::advance_slices(&mut rest, written);
+            let frames = drain.take();
+            let bytes = frames.iter().map(Frame::len).sum();
+            let mut pieces = self.pieces(context, frames);
+            let stall = context.options.stall_timeout;
+            let written = socket::write_all(&self.stream, &mut pieces, stall).await;
+            drain.done(bytes);
+            if written.is_err() {
+                return End::Lost;
+            }
         }
     }
-    Ok(())
+
+    /// What there is to write, without the frames that the other side would not take.
+    fn pieces(&self, context: &Context, frames: Vec<Frame>) -> VecDeque<Bytes> {
+        let mut pieces = VecDeque::new();
+        for frame in frames {
+            if frame.len() > self.frame_limit {
+                context.lose(1);
+                continue;
+            }
+            pieces.push_back(frame.head);
+            pieces.extend(frame.data);
+        }
+        pieces
+    }
+
+    async fn read(&self, context: &Context) -> End {
+        let mut reader = FrameReader::new(context.options.stall_timeout);
+        let mut run = self.run;
+        loop {
+            let frame = match reader.next(&self.stream).await {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return End::Lost,
+                Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+                    return End::Broken(e.to_string());
+                }
+                Err(_) => return End::Lost,
+            };
+            if let Err(text) = self.deliver(context, &mut run, frame) {
+                return End::Broken(text);
+            }
+        }
+    }
+
+    /// Hands a frame up, if it is from whom it must be. `run` is the newest one of the other side.
+    fn deliver(
+        &self,
+        context: &Context,
+        run: &mut Incarnation,
+        frame: Bytes,
+    ) -> Result<(), String> {
+        let frame = wire::decode(frame).map_err(|error| error.to_string())?;
+        let Envelope { from, from_incarnation, to, .. } = frame.envelope;
+        if from != self.node || !of_one_process(from_incarnation, self.run) {
+            return Err(format!(
+                "a frame of node {from} {from_incarnation} came over the connection of node {} {}",
+                self.node, self.run
+            ));
+        }
+        if from_incarnation.counter() > run.counter() {
+            *run = from_incarnation;
+            let _full = context.hub.try_send(Event::NewRun { node: from, run: *run });
+        }
+        let for_me = to.is_zero() || to == context.identity.node;
+        if for_me && from_incarnation == *run {
+            context.hand_up(Inbound::Frame(frame));
+        }
+        Ok(())
+    }
+}
+
+/// Cuts the stream into frames. Each gets a buffer of its own size, because the payloads in it live on
+/// in the log: a slice of a shared block would keep all of that block in memory.
+struct FrameReader {
+    block: BytesMut,
+    large: Option<(BytesMut, usize)>,
+    stall: Duration,
+    turn: Turn,
+}
+
+impl FrameReader {
+    fn new(stall: Duration) -> FrameReader {
+        FrameReader { block: BytesMut::with_capacity(BLOCK), large: None, stall, turn: Turn::new() }
+    }
+
+    /// The next frame, whole but unchecked. `None`: the other side is done.
+    async fn next(&mut self, stream: &TcpStream) -> io::Result<Option<Bytes>> {
+        loop {
+            if let Some(frame) = self.cut()? {
+                return Ok(Some(frame));
+            }
+            let read = match &mut self.large {
+                Some((buffer, len)) => {
+                    let missing = *len - buffer.len();
+                    let mut buffer = buffer.limit(missing);
+                    socket::read_some(stream, &mut buffer, Some(self.stall)).await?
+                }
+                None => {
+                    let stall = (!self.block.is_empty()).then_some(self.stall);
+                    let room = self.room();
+                    socket::read_some(stream, &mut (&mut self.block).limit(room), stall).await?
+                }
+            };
+            if read == 0 {
+                return Ok(None);
+            }
+            self.turn.spend(read).await;
+        }
+    }
+
+    /// How much the block takes, after it was tidied up if that is little.
+    fn room(&mut self) -> usize {
+        if self.block.capacity() - self.block.len() < LARGE {
+            self.block.reserve(BLOCK - self.block.len());
+        }
+        self.block.capacity() - self.block.len()
+    }
+
+    fn cut(&mut self) -> io::Result<Option<Bytes>> {
+        if let Some((buffer, _)) = self.large.take_if(|(buffer, len)| buffer.len() == *len) {
+            return Ok(Some(buffer.freeze()));
+        }
+        let Some(head) = self.block.first_chunk::<HEADER>().filter(|_| self.large.is_none()) else {
+            return Ok(None);
+        };
+        let bad = |error: WireError| io::Error::new(io::ErrorKind::InvalidData, error);
+        let len = wire::frame_len(head, wire::FRAME_LIMIT).map_err(bad)?;
+        if self.block.len() >= len {
+            let frame = Bytes::copy_from_slice(&self.block[..len]);
+            self.block.advance(len);
+            return Ok(Some(frame));
+        }
+        if len > LARGE {
+            let mut buffer = BytesMut::with_capacity(len);
+            buffer.put_slice(&self.block);
+            self.block.clear();
+            self.large = Some((buffer, len));
+        }
+        Ok(None)
+    }
 }

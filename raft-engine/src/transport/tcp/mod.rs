@@ -1,211 +1,170 @@
-//! The default network: TCP. A connection for each ordered pair of nodes; answers to a node whose
-//! address is not known go back over the connection that it opened.
+//! The network over TCP.
 //!
-//! Everything runs as tasks on the caller's tokio runtime, that is on quorate-loop. Every queue is
-//! bounded, and each connection has its own writer, so that a peer that does not read delays no other.
-//! The thread must block SIGPIPE, as all threads of the engine do.
+//! A node dials each node that it has something to send to, and reads answers back over the same
+//! connection; whoever is dialed answers there too while it knows no address. So two nodes that both
+//! dial have two connections. All runs as tasks (`tokio::spawn`) on the runtime inside which `start` is
+//! called; it needs its I/O and time drivers. The hub is the one task that owns all state; each
+//! connection has a task of its own with a bounded queue, so a peer that does not read holds up nobody
+//! but itself. Host names are resolved on tokio's blocking pool; numeric addresses need no thread.
+//!
+//! SIGPIPE: everything is written with MSG_NOSIGNAL, so no signal can reach the host, whatever thread
+//! the runtime runs on.
 
+mod address;
 mod connection;
-mod incoming;
-mod outgoing;
+mod handshake;
+mod hub;
+mod peer;
 mod queue;
+mod runs;
+mod socket;
 
-use super::{Inbound, LocalIdentity, Sink, Transport, wire};
+use super::wire::{FRAME_LIMIT, Frame};
+use super::{Inbound, LocalIdentity, Sink, Transport};
 use crate::consensus::types::NodeId;
 use crate::error::{Error, ErrorKind};
-use crate::transport::wire::hello::{Hello, Kind};
-use outgoing::Outgoing;
-use queue::Outbound;
-use std::collections::HashMap;
-use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use hub::{Event, Hub};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::AbortHandle;
 
-/// How long a handshake, or a dial, may take.
-const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
-/// A connection that takes no bytes for so long is closed.
-const STALL_TIME: Duration = Duration::from_secs(10);
-/// A connection that nobody used for so long is closed.
-const IDLE_TIME: Duration = Duration::from_secs(60);
-/// Connections that are not past their handshake.
-const MAX_STRANGERS: usize = 128;
+/// Frames on their way from the loop to the hub, which never waits for anything.
+const HUB_EVENTS: usize = 16 * 1024;
 
-/// How the network is set up.
-#[derive(Clone, Debug, Default)]
+/// How a node uses TCP. Only the first two are settings of a service.
+#[derive(Clone, Debug)]
 pub struct TcpOptions {
-    /// `host:port` of the listener, port 0 = any free one; empty = none.
+    /// `host:port` to listen on; port 0 takes a free one. Empty: no listener.
     pub listen: String,
-    /// Plain text off loopback is allowed: the operator trusts the network.
+    /// Plain connections to and from other machines are allowed.
     pub insecure: bool,
+    /// Frames that may wait for one peer.
+    pub max_queued_frames: usize,
+    /// Bytes that may wait for one peer.
+    pub max_queued_bytes: usize,
+    /// Connections that were accepted and did not say who they are yet.
+    pub max_half_open: usize,
+    /// For dialing and for each handshake.
+    pub handshake_timeout: Duration,
+    /// A connection that takes no byte for so long, or stops in the middle of a frame, is closed.
+    pub stall_timeout: Duration,
+    /// A connection over which nothing is sent for so long is closed by whoever dialed.
+    pub idle_timeout: Duration,
+    /// The first and the longest pause before dialing again.
+    pub backoff: (Duration, Duration),
 }
 
-/// The network.
-pub struct Tcp {
-    options: TcpOptions,
-    shared: Option<Arc<Shared>>,
-    tasks: JoinSet<()>,
+impl Default for TcpOptions {
+    fn default() -> TcpOptions {
+        TcpOptions {
+            listen: String::new(),
+            insecure: false,
+            max_queued_frames: 4096,
+            max_queued_bytes: 16 << 20,
+            max_half_open: 128,
+            handshake_timeout: Duration::from_secs(5),
+            stall_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            backoff: (Duration::from_millis(20), Duration::from_secs(1)),
+        }
+    }
 }
 
-/// What all connections share.
-struct Shared {
+/// What every task knows.
+struct Context {
     identity: Arc<LocalIdentity>,
     sink: Sink,
-    insecure: bool,
-    /// Nodes that are dialed, by id (0 = whoever) and address.
-    outgoing: Mutex<HashMap<(NodeId, String), Arc<Outgoing>>>,
-    /// The newest connection that each node opened.
-    incoming: Mutex<HashMap<NodeId, Arc<Outbound>>>,
+    options: TcpOptions,
+    hub: mpsc::Sender<Event>,
+    half_open: Arc<Semaphore>,
+    lost: Arc<AtomicU64>,
+}
+
+impl Context {
+    fn hand_up(&self, inbound: Inbound) {
+        (self.sink)(inbound);
+    }
+
+    fn lose(&self, frames: usize) {
+        self.lost.fetch_add(frames as u64, Ordering::Relaxed);
+    }
+}
+
+/// The network over TCP.
+pub struct Tcp {
+    options: TcpOptions,
+    running: Option<(mpsc::Sender<Event>, AbortHandle)>,
+    lost: Arc<AtomicU64>,
 }
 
 impl Tcp {
-    /// A network that is not started.
+    /// A network that is not started yet.
     #[must_use]
     pub fn new(options: TcpOptions) -> Tcp {
-        Tcp { options, shared: None, tasks: JoinSet::new() }
+        Tcp { options, running: None, lost: Arc::default() }
     }
 
-    /// Binds the listener, and says where.
-    fn listen(&mut self, shared: &Arc<Shared>) -> Result<Option<String>, Error> {
-        if self.options.listen.is_empty() {
-            return Ok(None);
-        }
-        let address = resolve_listen(&self.options)?;
-        let listener = bind(address).map_err(|error| listen_error(&self.options.listen, &error))?;
-        let bound = listener.local_addr().map_err(|e| listen_error(&self.options.listen, &e))?;
-        self.tasks.spawn(incoming::accept(listener, Arc::clone(shared)));
-        Ok(Some(bound.to_string()))
+    /// Frames that were not sent because a queue was full, a peer did not answer, or none was there.
+    #[must_use]
+    pub fn lost_frames(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 }
 
 impl Transport for Tcp {
     fn start(&mut self, identity: Arc<LocalIdentity>, sink: Sink) -> Result<Option<String>, Error> {
-        let shared = Arc::new(Shared {
+        let misuse = |text| Error::new(ErrorKind::Internal, text);
+        if self.running.is_some() {
+            return Err(misuse("the network was started twice"));
+        }
+        if Handle::try_current().is_err() {
+            return Err(misuse("the network was started outside a tokio runtime"));
+        }
+        let listener = match self.options.listen.as_str() {
+            "" => None,
+            listen => Some(address::listen(listen, self.options.insecure)?),
+        };
+        let local = listener.as_ref().and_then(|l| l.local_addr().ok()).map(|a| a.to_string());
+        let (hub, events) = mpsc::channel(HUB_EVENTS);
+        let context = Arc::new(Context {
             identity,
             sink,
-            insecure: self.options.insecure,
-            outgoing: Mutex::default(),
-            incoming: Mutex::default(),
+            options: self.options.clone(),
+            hub: hub.clone(),
+            half_open: Arc::new(Semaphore::new(self.options.max_half_open)),
+            lost: self.lost.clone(),
         });
-        let bound = self.listen(&shared)?;
-        self.shared = Some(shared);
-        Ok(bound)
+        let task = tokio::spawn(Hub::new(context).run(listener, events));
+        self.running = Some((hub, task.abort_handle()));
+        Ok(local)
     }
 
-    fn send(&mut self, to: NodeId, address: Option<&str>, frame: wire::Frame) {
-        let Some(shared) = &self.shared else { return };
-        let Some(address) = address else {
-            if let Some(connection) = lock(&shared.incoming).get(&to) {
-                connection.add(frame);
+    fn send(&mut self, to: NodeId, address: Option<&str>, frame: Frame) {
+        let address = address.map(str::to_owned);
+        let sent = match &self.running {
+            Some((hub, _)) if frame.len() <= FRAME_LIMIT => {
+                hub.try_send(Event::Send { to, address, frame }).is_ok()
             }
-            return;
+            _ => false,
         };
-        while self.tasks.try_join_next().is_some() {} // dialers that ended: nobody used them
-        let key = (to, address.to_owned());
-        let mut outgoing = lock(&shared.outgoing);
-        let peer = outgoing.entry(key).or_insert_with(|| {
-            let peer = Arc::new(Outgoing::new(to, address));
-            self.tasks.spawn(outgoing::keep(Arc::clone(&peer), Arc::clone(shared)));
-            peer
-        });
-        peer.queue.add(frame);
+        if !sent {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
+    /// The sockets are closed when the runtime turns next, or ends.
     fn stop(&mut self) {
-        self.tasks.abort_all();
-        self.shared = None;
-    }
-}
-
-impl Shared {
-    /// How this node introduces itself.
-    fn hello(&self, kind: Kind, to: NodeId, text: &str) -> Hello {
-        Hello {
-            kind,
-            lane: 0,
-            cluster: self.identity.cluster(),
-            from: self.identity.node,
-            to,
-            incarnation: self.identity.incarnation(),
-            nonce: [0; 32],
-            frame_limit: wire::FRAME_LIMIT as u32,
-            address: self.identity.address(),
-            text: text.to_owned(),
-        }
-    }
-
-    fn hand_up(&self, inbound: Inbound) {
-        (self.sink)(inbound);
-    }
-
-    /// A node dialed us, so it is up: whoever waits to dial it need not wait longer.
-    fn is_up(&self, node: NodeId) {
-        for peer in lock(&self.outgoing).values().filter(|peer| peer.to == node) {
-            peer.queue.dial_now();
+        if let Some((_, task)) = self.running.take() {
+            task.abort();
         }
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Whether plain text to or from that address needs the operator's word.
-fn is_private_enough(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_loopback(),
-        IpAddr::V6(ip) => {
-            ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback())
-        }
+impl Drop for Tcp {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
-
-fn resolve_listen(options: &TcpOptions) -> Result<SocketAddr, Error> {
-    let listen = &options.listen;
-    let malformed = |why: String| {
-        let text = format!(
-            "listen = {listen} is no address to listen on ({why}): write host:port, such as \
-             127.0.0.1:7001, with port 0 for any free one"
-        );
-        Error::new(ErrorKind::Invalid, text)
-    };
-    let mut found = listen.to_socket_addrs().map_err(|error| malformed(error.to_string()))?;
-    let address = found.next().ok_or_else(|| malformed("no such host".to_owned()))?;
-    if options.insecure || is_private_enough(address.ip()) {
-        return Ok(address);
-    }
-    let text = format!(
-        "listen = {listen} is not a loopback address, and connections are plain text without \
-         authentication: set insecure = on if the network is trusted, else listen on 127.0.0.1"
-    );
-    Err(Error::new(ErrorKind::Invalid, text))
-}
-
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = match address {
-        SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6()?,
-    };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(1024)
-}
-
-fn listen_error(listen: &str, error: &io::Error) -> Error {
-    let (kind, advice) = match error.kind() {
-        io::ErrorKind::AddrInUse => (
-            ErrorKind::AddressInUse,
-            "another program listens there: stop it, or choose another port",
-        ),
-        io::ErrorKind::AddrNotAvailable => {
-            (ErrorKind::Invalid, "this machine has no such address: use one of its own")
-        }
-        _ => (ErrorKind::Io, "choose another address"),
-    };
-    Error::new(kind, format!("can't listen on {listen} ({error}): {advice}"))
-}
-
-#[cfg(test)]
-mod tests;

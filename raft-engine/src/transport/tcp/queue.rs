@@ -1,74 +1,105 @@
-//! Frames that wait for one connection: bounded, never waited for.
+//! The bounded queue of frames before a connection. What does not fit is lost; the protocol copes.
 
 use crate::transport::wire::Frame;
-use std::collections::VecDeque;
-use std::sync::Mutex;
-use tokio::sync::Notify;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::mpsc;
 
-/// Bytes and frames that wait for one connection at most; more is lost.
-const MAX_BYTES: usize = 32 << 20;
-const MAX_FRAMES: usize = 8192;
+/// Frames that are written together.
+const BATCH: usize = 64;
 
-/// The queue of one connection.
-#[derive(Default)]
-pub struct Outbound {
-    frames: Mutex<(VecDeque<Frame>, usize)>,
-    filled: Notify,
-    dial: Notify,
+/// Where frames go in. Dropping it ends the connection once what is queued is written.
+pub(super) struct Queue {
+    frames: mpsc::Sender<Frame>,
+    bytes: Arc<AtomicUsize>,
+    max_bytes: usize,
 }
 
-impl Outbound {
-    /// Adds a frame, or loses it.
-    pub fn add(&self, frame: Frame) {
-        let mut frames = super::lock(&self.frames);
-        let len = frame.len();
-        if frames.1 + len > MAX_BYTES || frames.0.len() >= MAX_FRAMES {
-            return;
-        }
-        frames.1 += len;
-        frames.0.push_back(frame);
-        drop(frames);
-        self.filled.notify_one();
-    }
+/// Where frames come out.
+pub(super) struct Drain {
+    frames: mpsc::Receiver<Frame>,
+    bytes: Arc<AtomicUsize>,
+    /// Taken out and not written.
+    next: Vec<Frame>,
+}
 
-    /// Takes frames off the front, at least one and about `max_bytes`; none when there are none.
-    pub fn take(&self, max_bytes: usize) -> Vec<Frame> {
-        let mut frames = super::lock(&self.frames);
-        let (mut taken, mut bytes) = (Vec::new(), 0);
-        while bytes < max_bytes
-            && let Some(frame) = frames.0.pop_front()
-        {
-            frames.1 -= frame.len();
-            bytes += frame.len();
-            taken.push(frame);
+pub(super) fn queue(max_frames: usize, max_bytes: usize) -> (Queue, Drain) {
+    let (sender, receiver) = mpsc::channel(max_frames.max(1));
+    let bytes = Arc::new(AtomicUsize::new(0));
+    let queue = Queue { frames: sender, bytes: bytes.clone(), max_bytes };
+    (queue, Drain { frames: receiver, bytes, next: Vec::new() })
+}
+
+impl Queue {
+    /// A frame is taken if there is room, or if it is the only one, and lost otherwise.
+    pub(super) fn push(&self, frame: Frame) -> bool {
+        let len = frame.len();
+        let queued = self.bytes.fetch_add(len, Ordering::Relaxed);
+        let room = queued == 0 || queued + len <= self.max_bytes;
+        let taken = room && self.frames.try_send(frame).is_ok();
+        if !taken {
+            self.bytes.fetch_sub(len, Ordering::Relaxed);
         }
         taken
     }
 
-    /// Loses all that wait.
-    pub fn clear(&self) {
-        *super::lock(&self.frames) = (VecDeque::new(), 0);
+    pub(super) fn is_closed(&self) -> bool {
+        self.frames.is_closed()
+    }
+}
+
+impl Drain {
+    /// Waits until there is a frame. `false`: there will be none.
+    pub(super) async fn wait(&mut self) -> bool {
+        !self.next.is_empty() || self.frames.recv_many(&mut self.next, BATCH).await > 0
     }
 
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        super::lock(&self.frames).0.is_empty()
+    pub(super) fn is_empty(&self) -> bool {
+        self.next.is_empty() && self.frames.is_empty()
     }
 
-    /// Returns when frames wait.
-    pub async fn filled(&self) {
-        while self.is_empty() {
-            self.filled.notified().await;
+    /// The frames that were waited for. They count as queued until `done`.
+    pub(super) fn take(&mut self) -> Vec<Frame> {
+        std::mem::take(&mut self.next)
+    }
+
+    /// So many bytes of frames are gone.
+    pub(super) fn done(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Loses what is queued. Returns how many frames that were.
+    pub(super) fn clear(&mut self) -> usize {
+        while let Ok(frame) = self.frames.try_recv() {
+            self.next.push(frame);
         }
+        self.done(self.next.iter().map(Frame::len).sum());
+        self.next.drain(..).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn frame(len: usize) -> Frame {
+        Frame { head: Bytes::from(vec![0; len]), data: Vec::new() }
     }
 
-    /// The other side is up.
-    pub fn dial_now(&self) {
-        self.dial.notify_one();
-    }
-
-    /// Returns when `dial_now` is called.
-    pub async fn is_up(&self) {
-        self.dial.notified().await;
+    #[test]
+    fn bytes_and_frames_are_bounded() {
+        let (queue, mut drain) = queue(3, 100);
+        assert!(queue.push(frame(1000)), "one frame always fits");
+        assert!(!queue.push(frame(1)));
+        assert_eq!(drain.clear(), 1);
+        for _ in 0..3 {
+            assert!(queue.push(frame(10)));
+        }
+        assert!(!queue.push(frame(10)), "three frames are waiting");
+        assert_eq!(drain.clear(), 3);
+        assert!(queue.push(frame(60)) && !queue.push(frame(60)) && queue.push(frame(40)));
+        drop(drain);
+        assert!(queue.is_closed() && !queue.push(frame(10)));
     }
 }

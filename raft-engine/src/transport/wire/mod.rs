@@ -1,34 +1,67 @@
 //! Messages as bytes: frames with a version, the lineage, checksums and room to grow.
 //!
-//! A frame is a header of 64 bytes, a control part with one or more messages to one node, and a data
-//! part with the payloads of their entries, in order. Payloads are shared with the log on the way out
-//! and are slices of the received frame on the way in; their checksums were computed where the entries
-//! were made, and are checked here. What can't be checked is refused.
+//! A frame carries messages from one run of a node to one other node: a header, the control part with
+//! the messages, and the data part with the payloads of entries. Payloads are written as they lie in
+//! the log and read as slices of the received frame; nobody copies them. What can't be checked is
+//! refused with a reason, and no input makes this module panic. The bytes are drawn in
+//! `docs/formats.md`; `golden.txt` keeps them stable.
 
+mod decode;
+mod encode;
+mod error;
+mod fields;
 pub mod hello;
+mod numbers;
 
-mod body;
-mod buffer;
+pub use error::WireError;
 
 use crate::consensus::message::Message;
-use crate::consensus::types::{ClusterId, Incarnation, NodeId, Term};
-use body::{decode_body, encode_body};
-use buffer::{Control, Fields, Source};
-use bytes::{Bytes, BytesMut};
-use std::fmt;
+use crate::consensus::types::{ClusterId, Incarnation, NodeId};
+use bytes::{BufMut, Bytes, BytesMut};
+use fields::Fields;
 
-/// The first bytes of every frame: "QRFR".
-pub const MAGIC: u32 = u32::from_le_bytes(*b"QRFR");
-/// The protocol that this version speaks.
-pub const PROTOCOL: u16 = 1;
-/// Bytes of a frame's header.
+/// The oldest protocol that this version speaks.
+pub const PROTOCOL_MIN: u16 = 1;
+/// The newest protocol that this version speaks.
+pub const PROTOCOL_MAX: u16 = 1;
+/// Bytes of a frame header.
 pub const HEADER: usize = 64;
-/// Bytes of a frame at most, after the handshake.
+/// The most that a frame may take after the handshake.
 pub const FRAME_LIMIT: usize = 8 << 20;
-/// Bytes of a message before its fixed part.
-const MESSAGE_HEAD: usize = 24;
 
-/// A frame to send: its header and control part, then the payloads of entries, which are shared with
+/// Headers of later versions may be longer, up to here.
+const HEADER_LIMIT: usize = 1024;
+const MAGIC: [u8; 4] = *b"QRFR";
+/// After this much a frame is full and the next message begins another.
+const FULL: usize = 1 << 20;
+
+/// What all messages of a frame have in common.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Envelope {
+    /// The sender.
+    pub from: NodeId,
+    /// The run of the sender.
+    pub from_incarnation: Incarnation,
+    /// The receiver; 0 = whoever is there.
+    pub to: NodeId,
+    /// The sender's lineage.
+    pub cluster: ClusterId,
+}
+
+impl Envelope {
+    /// The envelope in which a message travels.
+    #[must_use]
+    pub fn of(message: &Message) -> Envelope {
+        Envelope {
+            from: message.from,
+            from_incarnation: message.from_incarnation,
+            to: message.to,
+            cluster: message.cluster,
+        }
+    }
+}
+
+/// A frame to send: its head and control part, then the payloads of entries, which are shared with
 /// the log and not copied.
 #[derive(Clone, Debug)]
 pub struct Frame {
@@ -39,24 +72,25 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// All bytes.
+    /// Bytes of the whole frame.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.head.len() + self.data.iter().map(Bytes::len).sum::<usize>()
+        let data_len = self.head.get(12..16).map_or(0, |bytes| Fields::new(bytes).u32());
+        self.head.len() + data_len as usize
     }
 
-    /// Never: a frame has a header.
+    /// Never: every frame has a header.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         false
     }
 
-    /// The frame in one piece.
+    /// The frame in one piece, which copies it.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
         let mut whole = BytesMut::with_capacity(self.len());
-        whole.extend_from_slice(&self.head);
-        self.data.iter().for_each(|piece| whole.extend_from_slice(piece));
+        whole.put_slice(&self.head);
+        self.data.iter().for_each(|payload| whole.put_slice(payload));
         whole.freeze()
     }
 }
@@ -64,181 +98,173 @@ impl Frame {
 /// A frame that was received and checked.
 #[derive(Debug)]
 pub struct Decoded {
-    /// The sender.
-    pub from: NodeId,
-    /// The run of it.
-    pub from_incarnation: Incarnation,
-    /// The receiver; 0 = whoever.
-    pub to: NodeId,
+    /// Who sent it to whom.
+    pub envelope: Envelope,
+    /// Its number on its way, for authentication to come.
+    pub frame_seq: u64,
     /// Its messages; `address` is `None` in all.
     pub messages: Vec<Message>,
-    /// Messages of kinds or groups that this version does not know, which were left out.
-    pub unknown: usize,
+    /// Messages left out: of a later version, or for a group that is not here.
+    pub dropped: u32,
 }
 
-/// Why bytes are no frame.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct WireError(pub String);
-
-impl fmt::Display for WireError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for WireError {}
-
-fn refuse<T>(what: impl Into<String>) -> Result<T, WireError> {
-    Err(WireError(what.into()))
-}
-
-/// The header of a frame, as far as a reader needs it to know how much to read.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Header {
-    /// Bytes of the control part.
-    pub control: usize,
-    /// Bytes of the data part.
-    pub data: usize,
-    header: usize,
-    messages: usize,
-}
-
-impl Header {
-    /// Reads the first 64 bytes of a frame of at most `limit` bytes.
-    ///
-    /// # Errors
-    /// The magic, protocol or lengths are not those of a frame.
-    pub fn parse(bytes: &[u8; HEADER], limit: usize) -> Result<Header, WireError> {
-        let mut fields = Fields::new(bytes);
-        if fields.u32() != MAGIC {
-            return refuse("not a frame: the magic is missing");
-        }
-        let _crc = fields.u32();
-        let (control, data) = (fields.u32() as usize, fields.u32() as usize);
-        let (protocol, _flags) = (fields.u16(), fields.u16());
-        let (messages, header) = (usize::from(fields.u16()), usize::from(fields.u16()));
-        if protocol != PROTOCOL {
-            return refuse(format!("protocol {protocol} was not agreed on"));
-        }
-        let whole = header.saturating_add(control).saturating_add(data);
-        if header < HEADER || whole > limit {
-            return refuse(format!("a frame of {whole} bytes, the limit is {limit}"));
-        }
-        Ok(Header { control, data, header, messages })
-    }
-
-    /// Bytes of the frame behind the first 64.
-    #[must_use]
-    pub fn rest(&self) -> usize {
-        self.header - HEADER + self.control + self.data
-    }
-}
-
-/// Encodes messages to one node in one frame. All have the envelope of the first; there is at least
-/// one.
+/// Puts messages into one frame. All must have that envelope. A frame holds 65,535 messages; what is
+/// beyond is lost, as messages may be: see `split`.
 #[must_use]
-pub fn encode(messages: &[Message], frame_seq: u64) -> Frame {
-    let envelope = &messages[0];
-    let mut control = Control::after_header(HEADER);
+pub fn encode(envelope: Envelope, messages: &[Message], frame_seq: u64) -> Frame {
+    let messages = &messages[..messages.len().min(usize::from(u16::MAX))];
+    let mut head =
+        BytesMut::with_capacity(HEADER + messages.iter().map(encode::control_len).sum::<usize>());
     let mut data = Vec::new();
+    head.put_bytes(0, HEADER);
     for message in messages {
-        encode_message(&mut control, &mut data, message);
+        encode::put_message(&mut head, &mut data, message);
     }
-    let data_len: usize = data.iter().map(Bytes::len).sum();
-    let mut head = control.finish();
-    let control_len = head.len() - HEADER;
-    let mut put = |at: usize, bytes: &[u8]| head[at..at + bytes.len()].copy_from_slice(bytes);
-    put(0, &MAGIC.to_le_bytes());
-    put(8, &(control_len as u32).to_le_bytes());
-    put(12, &(data_len as u32).to_le_bytes());
-    put(16, &PROTOCOL.to_le_bytes());
-    put(20, &(messages.len() as u16).to_le_bytes());
-    put(22, &(HEADER as u16).to_le_bytes());
-    put(24, &envelope.cluster.0.to_le_bytes());
-    put(32, &envelope.from.0.to_le_bytes());
-    put(40, &envelope.from_incarnation.0.to_le_bytes());
-    put(48, &envelope.to.0.to_le_bytes());
-    put(56, &frame_seq.to_le_bytes());
-    let crc = crc32c::crc32c(&head[8..]);
-    head[4..8].copy_from_slice(&crc.to_le_bytes());
+    let header = Header {
+        control_len: (head.len() - HEADER) as u32,
+        data_len: data.iter().map(Bytes::len).sum::<usize>() as u32,
+        messages: messages.len() as u16,
+        header_len: HEADER as u16,
+        protocol: PROTOCOL_MAX,
+        envelope,
+        frame_seq,
+    };
+    header.put(&mut head);
     Frame { head: head.freeze(), data }
 }
 
-/// `type u16 | fixed_len u16 | ext_len u32 | group u64 | term u64 | fixed | TLVs`
-fn encode_message(control: &mut Control, data: &mut Vec<Bytes>, message: &Message) {
-    let start = control.len();
-    control.u16(0);
-    control.u16(0);
-    control.u32(0);
-    control.u64(0); // the group
-    control.u64(message.term.0);
-    let (kind, fixed) = encode_body(control, data, &message.body);
-    let ext = control.len() - start - MESSAGE_HEAD - fixed;
-    control.patch(start, &kind.to_le_bytes());
-    control.patch(start + 2, &(fixed as u16).to_le_bytes());
-    control.patch(start + 4, &(ext as u32).to_le_bytes());
+/// Cuts messages for one node into runs that make frames of a good size: 1 MiB, or one message that is
+/// larger.
+pub fn split(messages: &[Message]) -> impl Iterator<Item = &[Message]> {
+    let mut rest = messages;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |message: &&Message| {
+            bytes += encode::len(message);
+            bytes <= FULL
+        };
+        let count = rest.iter().take(usize::from(u16::MAX)).take_while(fits).count();
+        let (part, tail) = rest.split_at(count.max(1).min(rest.len()));
+        rest = tail;
+        (!part.is_empty()).then_some(part)
+    })
 }
 
-/// Decodes a whole frame, checking every checksum.
+/// Reads a whole frame. Payloads are slices of it.
 ///
 /// # Errors
-/// What is wrong with it. Nothing of such a frame is used.
-pub fn decode(frame: Bytes, limit: usize) -> Result<Decoded, WireError> {
-    let Some(first) = frame.first_chunk::<HEADER>() else {
-        return refuse(format!("{} bytes are no frame", frame.len()));
-    };
-    let header = Header::parse(first, limit)?;
-    if frame.len() != HEADER + header.rest() {
-        return refuse("the frame is longer or shorter than its header says");
-    }
-    let head_len = header.header + header.control;
-    let mut fields = Fields::new(&frame[4..HEADER]);
-    if fields.u32() != crc32c::crc32c(&frame[8..head_len]) {
-        return refuse("the checksum of header and control does not hold");
-    }
-    let mut envelope = Fields::new(&frame[24..HEADER]);
-    let (cluster, from) = (ClusterId(envelope.u64()), NodeId(envelope.u64()));
-    let (from_incarnation, to) = (Incarnation(envelope.u64()), NodeId(envelope.u64()));
-    let mut source =
-        Source { control: frame.slice(header.header..head_len), data: frame.slice(head_len..) };
-    let mut decoded = Decoded { from, from_incarnation, to, messages: Vec::new(), unknown: 0 };
+/// Says what is wrong with the first thing that can't be checked, or is not what it should be.
+pub fn decode(frame: Bytes) -> Result<Decoded, WireError> {
+    let (header, control, data) = Header::open(frame)?;
+    let mut messages = Vec::with_capacity(usize::from(header.messages).min(control.len() / 24));
+    let mut dropped = 0;
+    let mut data = decode::Data::new(data);
+    let mut control = &control[..];
     for _ in 0..header.messages {
-        match decode_message(&mut source)? {
-            None => decoded.unknown += 1,
-            Some((term, body)) => decoded.messages.push(Message {
-                from,
-                from_incarnation,
-                to,
-                address: None,
-                cluster,
-                term,
-                body,
-            }),
+        match decode::take_message(&header.envelope, &mut control, &mut data)? {
+            Some(message) => messages.push(message),
+            None => dropped += 1,
         }
     }
-    if source.control.is_empty() && (source.data.is_empty() || decoded.unknown > 0) {
-        return Ok(decoded);
+    if !control.is_empty() || !data.is_empty() {
+        return Err(WireError::LeftOver(control.len() + data.len()));
     }
-    refuse("the frame holds more than its messages")
+    Ok(Decoded { envelope: header.envelope, frame_seq: header.frame_seq, messages, dropped })
 }
 
-/// One message; `None` for a kind or a group that this version does not know.
-fn decode_message(
-    source: &mut Source,
-) -> Result<Option<(Term, crate::consensus::message::Body)>, WireError> {
-    let head = source.take(MESSAGE_HEAD)?;
-    let mut fields = Fields::new(&head);
-    let (kind, fixed_len) = (fields.u16(), usize::from(fields.u16()));
-    let (ext_len, group, term) = (fields.u32() as usize, fields.u64(), Term(fields.u64()));
-    let fixed = source.take(fixed_len)?;
-    let tlvs = buffer::tlvs(source.take(ext_len)?)?;
-    if group != 0 {
-        source.data = Bytes::new(); // Where the data of the next message begins is not known.
-        return Ok(None);
-    }
-    let body = decode_body(kind, &mut Fields::new(&fixed), &tlvs, &mut source.data)?;
-    Ok(body.map(|body| (term, body)))
+/// How long the frame is that begins with these bytes.
+///
+/// # Errors
+/// When no frame begins so, or one that is longer than `limit`.
+pub fn frame_len(head: &[u8; HEADER], limit: usize) -> Result<usize, WireError> {
+    Header::read(head)?.frame_len(limit)
 }
 
+struct Header {
+    control_len: u32,
+    data_len: u32,
+    messages: u16,
+    header_len: u16,
+    protocol: u16,
+    envelope: Envelope,
+    frame_seq: u64,
+}
+
+impl Header {
+    /// Writes the header before the control part, which is there already.
+    fn put(&self, head: &mut BytesMut) {
+        let mut out = BytesMut::with_capacity(HEADER);
+        out.put_slice(&MAGIC);
+        out.put_u32_le(0);
+        out.put_u32_le(self.control_len);
+        out.put_u32_le(self.data_len);
+        out.put_u16_le(self.protocol);
+        out.put_u16_le(0);
+        out.put_u16_le(self.messages);
+        out.put_u16_le(self.header_len);
+        out.put_u64_le(self.envelope.cluster.0);
+        out.put_u64_le(self.envelope.from.0);
+        out.put_u64_le(self.envelope.from_incarnation.0);
+        out.put_u64_le(self.envelope.to.0);
+        out.put_u64_le(self.frame_seq);
+        head[..HEADER].copy_from_slice(&out);
+        let crc = crc32c::crc32c(&head[8..]);
+        head[4..8].copy_from_slice(&crc.to_le_bytes());
+    }
+
+    fn read(head: &[u8; HEADER]) -> Result<Header, WireError> {
+        if head[..4] != MAGIC {
+            return Err(WireError::NoFrame);
+        }
+        let mut fields = Fields::new(&head[8..]);
+        let (control_len, data_len) = (fields.u32(), fields.u32());
+        let protocol = fields.u16();
+        fields.skip(2);
+        let (messages, header_len) = (fields.u16(), fields.u16());
+        let cluster = ClusterId(fields.u64());
+        let from = NodeId(fields.u64());
+        let from_incarnation = Incarnation(fields.u64());
+        let envelope = Envelope { cluster, from, from_incarnation, to: NodeId(fields.u64()) };
+        let frame_seq = fields.u64();
+        let header =
+            Header { control_len, data_len, messages, header_len, protocol, envelope, frame_seq };
+        if !(HEADER..=HEADER_LIMIT).contains(&usize::from(header_len)) || header_len % 8 != 0 {
+            return Err(WireError::Malformed("the length of the frame header"));
+        }
+        Ok(header)
+    }
+
+    fn frame_len(&self, limit: usize) -> Result<usize, WireError> {
+        let len =
+            u64::from(self.header_len) + u64::from(self.control_len) + u64::from(self.data_len);
+        let fits = usize::try_from(len).ok().filter(|len| *len <= limit);
+        fits.ok_or(WireError::TooLarge { len, limit })
+    }
+
+    /// Checks a frame but for its messages, and takes it apart into header, control and data.
+    fn open(mut frame: Bytes) -> Result<(Header, Bytes, Bytes), WireError> {
+        let head = frame.first_chunk::<HEADER>().ok_or(WireError::Short)?;
+        let header = Header::read(head)?;
+        if header.frame_len(FRAME_LIMIT)? != frame.len() {
+            return Err(WireError::Short);
+        }
+        let stored = Fields::new(&head[4..8]).u32();
+        let data = frame.split_off(usize::from(header.header_len) + header.control_len as usize);
+        if crc32c::crc32c(&frame[8..]) != stored {
+            return Err(WireError::HeaderChecksum);
+        }
+        if !(PROTOCOL_MIN..=PROTOCOL_MAX).contains(&header.protocol) {
+            return Err(WireError::Protocol(header.protocol));
+        }
+        if header.envelope.from.is_zero() {
+            return Err(WireError::Malformed("a frame from nobody"));
+        }
+        let control = frame.split_off(usize::from(header.header_len));
+        Ok((header, control, data))
+    }
+}
+
+#[cfg(test)]
+mod samples;
 #[cfg(test)]
 mod tests;
