@@ -1,6 +1,7 @@
 //! All tests that need more than one module, in one program: it links once.
 
 mod members;
+mod network;
 mod power_cut;
 mod random;
 mod recovery;

@@ -37,8 +37,9 @@ pub fn loopback() -> TcpOptions {
     TcpOptions { listen: "127.0.0.1:0".to_owned(), ..TcpOptions::default() }
 }
 
+/// The first run of the process that is the node's `counter`th.
 pub fn run_of(id: u64, counter: u64) -> Incarnation {
-    Incarnation(counter << 40 | id)
+    Incarnation(counter << 40 | id << 8 | counter)
 }
 
 /// A node that is nothing but a network.
@@ -62,7 +63,7 @@ impl Node {
             let _closed = sender.send(inbound);
         });
         let address = tcp.start(identity.clone(), sink).expect("it starts").unwrap_or_default();
-        identity.update(CLUSTER, &address);
+        identity.update(run_of(id, counter), CLUSTER, &address);
         Node { tcp, identity, address, inbox }
     }
 
@@ -71,7 +72,7 @@ impl Node {
     }
 
     pub fn message(&self, to: NodeId, body: Body) -> Message {
-        message(self.id(), self.identity.incarnation, to, body)
+        message(self.id(), self.identity.incarnation(), to, body)
     }
 
     pub fn send(&mut self, to: NodeId, address: &str, number: u64) {

@@ -2,7 +2,7 @@
 
 use super::bench::{CLUSTER, Node, Raw, frame, hello, loopback, message, run, run_of};
 use quorate_engine::consensus::message::{Body, Identify, Superseded};
-use quorate_engine::consensus::types::{ClusterId, NodeId};
+use quorate_engine::consensus::types::{ClusterId, Incarnation, NodeId};
 use quorate_engine::error::{Error, ErrorKind};
 use quorate_engine::transport::tcp::{Tcp, TcpOptions};
 use quorate_engine::transport::wire::hello::{Code, Hello, Kind};
@@ -20,7 +20,7 @@ fn a_node_says_who_it_is() {
             kind: Kind::Welcome,
             cluster: CLUSTER,
             from: node.id(),
-            incarnation: node.identity.incarnation,
+            incarnation: node.identity.incarnation(),
             to: NodeId(5),
             address: node.address.clone(),
             ..Hello::new(Kind::Welcome)
@@ -49,7 +49,7 @@ fn hellos_that_do_not_fit_are_refused_with_a_code() {
             assert_eq!(answer.kind, Kind::Refuse(code));
             assert_eq!(answer.from, node.id());
             assert!(!answer.text.is_empty());
-            let by = if code == Code::Superseded { run_of(5, 3) } else { run_of(0, 0) };
+            let by = if code == Code::Superseded { run_of(5, 3) } else { Incarnation(0) };
             assert_eq!(answer.superseded_by, by);
             raw.closed().await;
         }
@@ -129,6 +129,30 @@ fn connections_of_an_older_run_are_closed() {
         let back = node.message(NodeId(5), body);
         node.tcp.send(NodeId(5), None, frame(&back));
         assert_eq!(new.read_frame().await.expect("it comes back").messages, [back]);
+    });
+}
+
+/// Joining and leaving make another run of the same process; the connections stay.
+#[test]
+fn a_change_of_lineage_keeps_the_connections() {
+    run(async {
+        let (mut node, mut peer) = (Node::new(1), Node::new(2));
+        let (id, address) = (peer.id(), peer.address.clone());
+        let before = node.message(id, Body::Identify(Identify { nonce: 2 }));
+        node.send(id, &address, 1);
+        assert_eq!(peer.number().await, 1);
+        let next = node.identity.incarnation().next_run();
+        node.identity.update(next, CLUSTER, &node.address);
+        node.send(id, &address, 3);
+        node.tcp.send(id, Some(&address), frame(&before));
+        node.send(id, &address, 4);
+        assert_eq!((peer.number().await, peer.number().await), (3, 4), "2 is of the former run");
+        let back = peer.message(node.id(), Body::Identify(Identify { nonce: 5 }));
+        peer.tcp.send(node.id(), None, frame(&back));
+        assert_eq!(node.number().await, 5);
+        let (_, welcome) = Raw::greet(&node.address, &hello(5, 1, node.id())).await;
+        assert_eq!(welcome.incarnation, node.identity.incarnation());
+        assert!(node.inbox.try_recv().is_err() && peer.inbox.try_recv().is_err());
     });
 }
 
