@@ -88,10 +88,13 @@ fn accept(st: &State, cluster: ClusterId, number: u64) -> Result<HardState, Refu
     })
 }
 
-/// A member says that we are none. Believed if we know no newer configuration than it does.
+/// A member says that we are none. Believed if it knows a newer configuration than we do, or the one
+/// that we know lacks us too and only its commit is news.
 pub fn on_not_member(st: &mut State, from: NodeId, says: &NotMember) {
     let own = st.members.current();
-    let news = says.number >= own.number && says.number > st.number_floor();
+    let lacks_us = !own.contains(st.id());
+    let newer = says.number > own.number || (says.number == own.number && lacks_us);
+    let news = newer && says.number > st.number_floor();
     if news && own.contains(from) && !st.is_standalone() {
         st.leave(says.number);
     }
