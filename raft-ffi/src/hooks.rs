@@ -146,8 +146,11 @@ pub unsafe extern "C" fn quorate_output_set(
     guard(ptr::null_mut(), || {
         let output = OUTPUTS.get(out)?;
         // SAFETY: by the contract of the header, `n` readable items.
-        let replies = unsafe { copies(array(items, n, "items")?) }?;
-        output.set(first, replies)
+        let (items, copies) = unsafe {
+            let items = array(items, n, "items")?;
+            (items, copies(items)?)
+        };
+        output.set(first, items, copies)
     })
 }
 
@@ -319,7 +322,13 @@ impl Output {
         *replies = self.lock().take().unwrap_or_default();
     }
 
-    fn set(&self, first: usize, items: Vec<Option<Bytes>>) -> Result<quorate_status, Error> {
+    /// Gives each slot its part of `copies`.
+    fn set(
+        &self,
+        first: usize,
+        items: &[quorate_bytes],
+        mut copies: Bytes,
+    ) -> Result<quorate_status, Error> {
         let mut slots = self.lock();
         let Some(slots) = slots.as_mut() else {
             return fail(ErrorKind::Closed, "the callback that these slots were for has returned");
@@ -328,8 +337,8 @@ impl Output {
         let Some(behind) = behind else {
             return fail(ErrorKind::Invalid, format!("there are {} slots", slots.len()));
         };
-        for (slot, item) in behind.iter_mut().zip(items).filter(|(_, item)| item.is_some()) {
-            *slot = item;
+        for (slot, item) in behind.iter_mut().zip(items).filter(|(_, item)| !item.data.is_null()) {
+            *slot = Some(copies.split_to(item.len));
         }
         Ok(QUORATE_OK)
     }
@@ -359,20 +368,19 @@ impl Drop for Slots {
     }
 }
 
-/// Copies of items, all in one allocation.
+/// Copies of items, one behind the other in one allocation.
 ///
 /// # Safety
 /// What the items point to is readable.
-unsafe fn copies(items: &[quorate_bytes]) -> Result<Vec<Option<Bytes>>, Error> {
-    // SAFETY: by the contract of this function.
-    let borrowed = items.iter().map(|item| unsafe { item.borrow("an item") });
-    let borrowed: Vec<&[u8]> = borrowed.collect::<Result<_, _>>()?;
-    let arena = Bytes::from(borrowed.concat());
-    let mut at = 0;
-    let cut = |(item, bytes): (&quorate_bytes, &&[u8])| {
-        let range = at..at + bytes.len();
-        at = range.end;
-        (!item.data.is_null()).then(|| arena.slice(range))
-    };
-    Ok(items.iter().zip(&borrowed).map(cut).collect())
+unsafe fn copies(items: &[quorate_bytes]) -> Result<Bytes, Error> {
+    let total = items.iter().fold(0, |sum: usize, item| sum.saturating_add(item.len));
+    let mut bytes = Vec::new();
+    if bytes.try_reserve_exact(total).is_err() {
+        return fail(ErrorKind::TooLarge, format!("there is no memory for {total} bytes"));
+    }
+    for item in items {
+        // SAFETY: by the contract of this function.
+        bytes.extend_from_slice(unsafe { item.borrow("an item") }?);
+    }
+    Ok(Bytes::from(bytes))
 }

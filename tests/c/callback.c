@@ -56,6 +56,8 @@ static quorate_status nosy_commit(void *ctx, const quorate_entry *entries, size_
         CHECK_EQ(quorate_output_set(replies, SIZE_MAX, &item, 1), QUORATE_ERR_INVALID);
         CHECK_EQ(quorate_output_set(replies, 0, NULL, 1), QUORATE_ERR_INVALID);
         CHECK_EQ(quorate_output_set(replies, 0, &item, SIZE_MAX), QUORATE_ERR_TOO_LARGE);
+        item.len = SIZE_MAX / 4; /* more than there is memory, and not read */
+        CHECK_EQ(quorate_output_set(replies, 0, &item, 1), QUORATE_ERR_TOO_LARGE);
         it->replies = replies;
     }
     return counter_commit(ctx, entries, n, replies, callback_err);

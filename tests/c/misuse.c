@@ -1,6 +1,7 @@
 /* Whatever a program does wrong to the interface gives an error, and never a crash: NULL, garbage, handles
  * of another type, freed handles, unknown numbers, impossible sizes. */
 #include "check.h"
+#include <pthread.h>
 
 static void *const GARBAGE[] = {(void *)0x1, (void *)0x7fff12345678, (void *)0xa35a000001000000u,
                                 (void *)0xdeadbeefdeadbeefu, (void *)UINTPTR_MAX};
@@ -387,11 +388,38 @@ static void structures_of_other_ages(void) {
     quorate_service_free(service);
 }
 
+/* Threads that free the same handles, while others use them: one of the frees counts. */
+typedef struct { quorate_tracker *tracker[500]; quorate_queue *queue; } raced;
+static void *race(void *ctx) {
+    raced *r = ctx;
+    for (int i = 0; i < 500; i++) {
+        quorate_status status = quorate_tracker_update(r->tracker[i], 7);
+        CHECK(status == QUORATE_OK || status == QUORATE_ERR_CLOSED);
+        quorate_tracker_notify(r->tracker[i], 9, -1, r->queue, 1, NULL);
+        quorate_tracker_free(r->tracker[i]);
+        CHECK_EQ(quorate_tracker_update(r->tracker[i], 8), QUORATE_ERR_CLOSED);
+    }
+    quorate_queue_free(r->queue);
+    CHECK_EQ(quorate_queue_fd(r->queue), -1);
+    return NULL;
+}
+
+static void threads_race_to_free(void) {
+    enum { THREADS = 4 };
+    pthread_t threads[THREADS];
+    raced r;
+    r.queue = quorate_queue_new();
+    for (int i = 0; i < 500; i++) r.tracker[i] = quorate_tracker_new();
+    for (int i = 0; i < THREADS; i++) CHECK_EQ(pthread_create(&threads[i], NULL, race, &r), 0);
+    for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+}
+
 int main(void) {
     RUN(null_handles_are_invalid);
     RUN(garbage_is_no_handle);
     RUN(a_handle_of_another_type_is_invalid);
     RUN(a_freed_handle_is_closed_and_freed_once);
+    RUN(threads_race_to_free);
     RUN(results_are_freed_once_and_foreign_memory_never);
     RUN(a_freed_service_is_closed_and_freed_once);
     RUN(a_closed_service_only_shows_itself);

@@ -49,7 +49,7 @@ have() {
 in_mode() {
     case $1 in
     plain) timeout 600 $out/$2 ;;
-    asan) ASAN_OPTIONS=detect_leaks=1 timeout 600 $out/$2-asan ;;
+    asan) ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 timeout 600 $out/$2-asan ;;
     valgrind)
         QUORATE_TEST_SLOW=1 timeout 1200 valgrind --quiet --error-exitcode=99 --leak-check=full \
             --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect \
