@@ -64,7 +64,7 @@ pub struct Recovered {
     pub commit_hint: Index,
     /// The records of type -1, ascending.
     pub memberships: Vec<Record>,
-    /// The highest record of type 0 or more; 0 when there is none.
+    /// The highest record of type 0 or more in the log; 0 when there is none.
     pub last_application: Index,
 }
 

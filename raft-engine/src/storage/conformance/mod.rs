@@ -33,6 +33,7 @@ const CHECKS: &[Check] = &[
     ("a removed prefix is gone; its last term is known", cuts_the_front),
     ("a prefix may reach beyond the end", cuts_beyond_the_end),
     ("changes of membership are found", finds_memberships),
+    ("the host's last entry is found", finds_the_last_application_entry),
     ("a commit hint never lies beyond the log", hints_within_the_log),
     ("without a sync a prefix of the calls is kept", keeps_a_prefix),
     ("large and many records are kept", keeps_large_and_many),
@@ -220,6 +221,25 @@ fn finds_memberships(rig: &mut Rig<'_>) -> Result<(), String> {
     rig.compact(3, 1)?;
     rig.holds(&all[3..8], 1)?;
     expect("memberships", &changes[1..2], &rig.recovered.memberships)
+}
+
+fn finds_the_last_application_entry(rig: &mut Rig<'_>) -> Result<(), String> {
+    let mut all = records(1..=8, 1);
+    for index in [1, 5, 6, 8] {
+        all[index as usize - 1] = membership(index, index);
+    }
+    rig.append(&all)?;
+    for (cut, last) in [(9, 7), (8, 7), (7, 4), (4, 3), (2, 0)] {
+        rig.cut(cut)?;
+        rig.sync()?;
+        rig.reopen()?;
+        expect("the host's last entry", Index(last), rig.recovered.last_application)?;
+    }
+    rig.append(&records(2..=9, 2))?;
+    rig.compact(9, 2)?;
+    rig.sync()?;
+    rig.reopen()?;
+    expect("nothing of the host's is in the log", Index(0), rig.recovered.last_application)
 }
 
 fn hints_within_the_log(rig: &mut Rig<'_>) -> Result<(), String> {

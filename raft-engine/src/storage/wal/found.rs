@@ -40,6 +40,7 @@ pub(super) struct Found {
     pub tail: Option<Tail>,
     pub commit_hint: Index,
     pub memberships: Vec<Record>,
+    /// The host's last entry, or a later one if a truncation took that away.
     pub last_application: Index,
     /// Segments that were begun and hold no frame.
     pub blank: Vec<Segment>,

@@ -133,11 +133,12 @@ impl Wal {
             found = recovery::recover(fs, &paths.wal, file.state())?;
             host = host::read(fs, &paths.host, file.state().directory())?;
         }
-        let recovered = found.recovered();
+        let mut recovered = found.recovered();
         let log = Log { index: std::mem::take(&mut found.log), segments: found.segments.clone() };
         let bounds = *log.index.bounds();
         let log = SharedLog::new(log);
-        let reader = Reader::new(Arc::clone(&self.fs), log.clone());
+        let mut reader = Reader::new(Arc::clone(&self.fs), log.clone());
+        recovered.last_application = last_application(&mut reader, &recovered)?;
         let (pending, hint) = (Pending::default(), recovered.commit_hint);
         let stage = Stage::Found(Box::new(found));
         self.opened = Some(Opened { directory, log, pending, bounds, reader, host, hint, stage });
@@ -275,7 +276,6 @@ impl Opened {
         last: Index,
         max_bytes: usize,
     ) -> Result<Vec<Record>, StorageError> {
-        use crate::storage::LogReader as _;
         self.bounds.check_read(first, last)?;
         let pending = self.pending.first().unwrap_or(self.bounds.last.next());
         let mut records = Vec::new();
@@ -331,6 +331,18 @@ impl Opened {
         self.host.insert(key.into(), value.to_vec());
         host::write(context.fs.as_ref(), &context.paths.host, directory, &self.host)
     }
+}
+
+/// The host's last entry: the one noted, or before it if a truncation took that one away.
+fn last_application(reader: &mut Reader, found: &Recovered) -> Result<Index, StorageError> {
+    let mut index = found.last_application.min(found.last);
+    while index >= found.first && !index.is_zero() {
+        if reader.read(index, index, 0)?.iter().any(|record| record.kind() >= 0) {
+            return Ok(index);
+        }
+        index = index.prev();
+    }
+    Ok(Index::ZERO)
 }
 
 fn not_open() -> StorageError {
