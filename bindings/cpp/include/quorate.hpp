@@ -9,6 +9,7 @@
 // Since: 0.1
 #pragma once
 
+#include "quorate/entry.hpp"
 #include "quorate/hooks.hpp"
 #include "quorate/types.hpp"
 
@@ -78,9 +79,9 @@ public:
     Outcome outcome() const { return static_cast<Outcome>(quorate_status_outcome(c_->status)); }
     uint64_t index() const { return c_->index; }
     uint64_t term() const { return c_->term; }
-    uint64_t node_id() const { return c_->node_id; }                       // with NOT_LEADER the leader
-    std::string_view data() const { return detail::text(c_->data); }       // reply or error message
-    Result<Reply> result() const {                                         // a copy
+    uint64_t node_id() const { return c_->node_id; }                  // with NOT_LEADER the leader
+    std::string_view data() const { return detail::text(c_->data); }  // reply or error message
+    Result<Reply> result() const {                                    // a copy
         if (c_->status >= 0) return Reply{c_->index, c_->term, std::string(data())};
         std::optional<Node> leader;
         if (c_->node_id != 0) leader = Node{c_->node_id, ""};
@@ -98,7 +99,7 @@ class Queue {
 public:
     static Result<Queue> create() {
         if (auto *q = quorate_queue_new()) return Queue(q);
-        return Failure(Error(QUORATE_ERR_IO, "no queue: the process has no file descriptor left, or was forked"));
+        return Failure(Error(QUORATE_ERR_IO, "no file descriptor is left, or the process was forked"));
     }
     int fd() const { return quorate_queue_fd(q_.get()); }
     Result<Completions> poll(Timeout t = forever) {  // valid until the next poll

@@ -61,6 +61,20 @@ for wanted in 0.1:TRUE 0.1.0:TRUE 0.1.9:FALSE 0.2:FALSE 0.0.9:FALSE 1.0:FALSE; d
 done
 ok "find_package, versions"
 
+# From the source tree, without an installation.
+mkdir "$work/sub" && cat >"$work/sub/CMakeLists.txt" <<END
+cmake_minimum_required(VERSION 3.16)
+project(sub CXX)
+add_subdirectory("$root/bindings/cpp" quorate)
+add_executable(kv "$root/examples/cpp/kv.cpp")
+target_compile_features(kv PRIVATE cxx_std_17)
+target_link_libraries(kv PRIVATE quorate::quorate)
+END
+cmake -S "$work/sub" -B "$work/subbuild" -DCMAKE_CXX_COMPILER="$CXX" -DQUORATE_LIBRARY_DIR="$LIBRARY_DIR" \
+    -DQUORATE_INCLUDE_DIR="$INCLUDE_DIR" >"$work/log" 2>&1 && cmake --build "$work/subbuild" >>"$work/log" 2>&1 ||
+    fail "add_subdirectory: $(cat "$work/log")"
+try "add_subdirectory" "$work/subbuild/kv"
+
 # Staged as a package is: the files are under DESTDIR, and speak of PREFIX.
 PREFIX=/usr LIBDIR=lib/some-linux-gnu DESTDIR=$work/stage "$root/scripts/install.sh" >/dev/null
 configure staged "$work/stage/usr" -Dquorate_DIR="$work/stage/usr/lib/some-linux-gnu/cmake/quorate"

@@ -33,4 +33,6 @@ Result<std::string> plain_text(bool good) {
     auto text = Result<std::string>("plain").value();
     return text;
 }
-Result<Position> plain_propose(Service &service) { return service.propose("from plain code", Timeout(10000)); }
+Result<Position> plain_propose(Service &service) {
+    return service.propose("from plain code", Timeout(10000));
+}

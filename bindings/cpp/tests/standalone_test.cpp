@@ -89,7 +89,10 @@ TEST(a_restart_applies_the_log_again) {
     CHECK(m.applied(before.back().index));
     auto after = m.ledger->rows();
     CHECK_EQ(after.size(), 3u);
-    for (size_t i = 0; i < 3; i++) CHECK(after[i].index == before[i].index && after[i].data == before[i].data);
+    for (size_t i = 0; i < 3; i++) {
+        CHECK_EQ(after[i].index, before[i].index);
+        CHECK_EQ(after[i].data, before[i].data);
+    }
 }
 
 TEST(a_machine_that_keeps_its_state_gets_only_what_it_lacks) {

@@ -52,7 +52,9 @@ public:
     }
 
 private:
-    static Failure moved() { return Failure(Error(QUORATE_ERR_CLOSED, "this Futures object was moved from")); }
+    static Failure moved() {
+        return Failure(Error(QUORATE_ERR_CLOSED, "this Futures object was moved from"));
+    }
     static std::future<Result<Reply>> gone() {
         std::promise<Result<Reply>> settled;
         settled.set_value(moved());
@@ -62,9 +64,8 @@ private:
     struct Shared {
         explicit Shared(Queue q) : queue(std::move(q)) {}
         ~Shared() {  // nobody polls any more: what waits learns that, instead of a broken promise
-            for (auto &waiting : promises)
-                waiting.second.set_value(Failure(Error(
-                    QUORATE_ERR_INTERRUPTED, "the Futures object was destroyed while the request was under way")));
+            Error gone(QUORATE_ERR_INTERRUPTED, "the Futures object was destroyed meanwhile");
+            for (auto &waiting : promises) waiting.second.set_value(Failure(gone));
         }
         std::pair<uint64_t, std::future<Result<Reply>>> expect() {
             std::lock_guard lock(mutex);

@@ -1,7 +1,7 @@
 // quorate/hooks.hpp - what a program derives from, and the C tables made of it; included by quorate.hpp.
 #pragma once
 
-#include "quorate/types.hpp"
+#include "quorate/entry.hpp"
 
 namespace quorate {
 
