@@ -76,7 +76,7 @@ func newPoller() (*poller, error) {
 		C.quorate_queue_free(queue)
 		return nil, &Error{Status: ErrIO, Message: "the completion queue: " + err.Error(), Cause: err}
 	}
-	batch := C.calloc(batchSize, C.sizeof_quorate_completion)
+	batch := C.malloc(batchSize * C.sizeof_quorate_completion)
 	p := &poller{
 		queue: queue,
 		file:  file,
@@ -160,13 +160,13 @@ func (p *poller) end(err error) {
 	slots := p.slots
 	p.slots = nil
 	p.mu.Unlock()
-	status, text := C.quorate_status(ErrInterrupted), "the service was closed while the request was under way: it may be done"
+	text := "the service was closed while the request was under way: it may be done"
 	if err != nil {
-		status, text = C.quorate_status(ErrInternal), "the completion queue: "+err.Error()
+		text = "the completion queue can't be read: " + err.Error()
 	}
 	for _, s := range slots {
 		if s.waiter != nil {
-			s.waiter.completion = completion{status: status, data: []byte(text)}
+			s.waiter.completion = completion{status: C.QUORATE_ERR_INTERRUPTED, data: []byte(text)}
 			s.waiter.done <- struct{}{}
 		}
 	}

@@ -78,7 +78,7 @@ func (t *ChangeTracker) Wait(curChange uint64) uint64 {
 	return value
 }
 
-// TimedWait waits likewise, for at most maxWait, and then gives the value as it is, below curChange. With
+// TimedWait waits as Wait does, for at most maxWait, and then gives the value as it is, below curChange. With
 // 0 or less it only looks.
 func (t *ChangeTracker) TimedWait(curChange uint64, maxWait time.Duration) uint64 {
 	if value := t.look(); value >= curChange || maxWait <= 0 {
@@ -90,7 +90,7 @@ func (t *ChangeTracker) TimedWait(curChange uint64, maxWait time.Duration) uint6
 	return value
 }
 
-// WaitContext waits likewise. When ctx ends first it gives the value as it is, with ctx.Err(); when the
+// WaitContext waits as Wait does. When ctx ends first it gives the value as it is, with ctx.Err(); when the
 // tracker is closed below curChange, ErrClosed.
 func (t *ChangeTracker) WaitContext(ctx context.Context, curChange uint64) (uint64, error) {
 	if value := t.look(); value >= curChange {
