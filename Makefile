@@ -2,7 +2,7 @@
 # make test     set up, build and run all tests of all languages
 # make check    lints: format, clippy, header drift, licences (changes nothing)
 # make fix      format
-# make bench    benchmarks; figures in docs/benchmarks.md
+# make bench    benchmarks of the protocol alone and of the log against the raw device
 # make install  PREFIX=/usr/local DESTDIR=
 # make clean
 
@@ -74,7 +74,11 @@ fix:
 	gofmt -w bindings/go examples/go
 
 bench:
-	cargo bench --locked -p quorate-benches
+	cargo run --release --locked -q -p quorate-benches --bin consensus
+	cargo run --release --locked -q -p quorate-benches --bin wal
 
 clean:
 	rm -rf target build .venv bindings/go/lib
+
+install: lib
+	PREFIX="$(or $(PREFIX),/usr/local)" DESTDIR="$(DESTDIR)" scripts/install.sh
