@@ -44,7 +44,10 @@ pub fn on_foreign_append(st: &mut State, from: NodeId) {
 
 /// A leader asks this node to become a member of its cluster.
 pub fn on_join(st: &mut State, m: &Message, join: &Join) {
-    let stale = join.for_incarnation != st.hard.incarnation || m.cluster == st.hard.lineage;
+    let left = st.hard.former.as_ref().is_some_and(|f| f.lineage == m.cluster);
+    let stale = join.for_incarnation != st.hard.incarnation
+        || m.cluster == st.hard.lineage
+        || (left && join.number <= st.hard.number_floor);
     if stale {
         return;
     }
@@ -63,7 +66,7 @@ pub fn on_join(st: &mut State, m: &Message, join: &Join) {
 fn accept(st: &State, cluster: ClusterId, number: u64) -> Result<HardState, Refusal> {
     let (term, voted_for, cut_to) = match (st.standing(), &st.hard.former) {
         (Standing::Fresh, _) => (Term::ZERO, NodeId::ZERO, Index::ZERO),
-        (Standing::Former, Some(f)) if f.lineage == cluster && number > st.hard.number_floor => {
+        (Standing::Former, Some(f)) if f.lineage == cluster => {
             (f.term, f.voted_for, f.left_at.index)
         }
         (Standing::HasData | Standing::FormerWithData, _) => {
