@@ -118,7 +118,8 @@ fn act(cluster: &mut Cluster) {
         750..810 => pass_time(cluster),
         810..860 => propose(cluster, place),
         860..880 => {
-            cluster.read(place);
+            let count = 1 + below(cluster, 2);
+            cluster.read(place, count);
         }
         880..900 => change(cluster, place),
         900..910 => calm(cluster),

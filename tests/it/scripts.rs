@@ -25,7 +25,7 @@ fn scripts_are_short_enough_to_read() {
         let text = fs::read_to_string(&path).expect("it was just listed");
         let lines = text.lines().count();
         assert!(lines <= 80, "{} has {lines} lines, 80 at most", path.display());
-        let wide = text.lines().find(|line| line.chars().count() > 200);
+        let wide = text.lines().find(|line| line.chars().count() > 260);
         assert_eq!(wide, None, "{}", path.display());
         assert!(text.starts_with("# "), "{} does not say what it is about", path.display());
     }

@@ -273,16 +273,18 @@ impl Cluster {
         NewEntry::new(data.as_bytes()).encode(origin, 1 << 20).expect("a small command")
     }
 
-    /// A caller wants to read. The name of the read.
-    pub fn read(&mut self, place: u64) -> u64 {
-        self.last_request += 1;
+    /// Callers want to read, in one batch.
+    pub fn read(&mut self, place: u64, count: u64) {
         let lineage = self.nodes.get(&place).map_or(ClusterId::ZERO, Node::lineage);
-        let (id, index) = (self.last_request, self.safety.committed_to(lineage));
-        if self.nodes.get_mut(&place).and_then(Node::running).is_some() {
-            self.callers.read(place, id, index);
-            self.step(place, Event::ReadRequested(id));
+        let index = self.safety.committed_to(lineage);
+        for _ in 0..count {
+            self.last_request += 1;
+            if self.nodes.get_mut(&place).and_then(Node::running).is_some() {
+                self.callers.read(place, self.last_request, index);
+                self.feed(place, Event::ReadRequested(self.last_request));
+            }
         }
-        id
+        self.finish(place);
     }
 
     /// A caller asks for a change of membership.

@@ -130,9 +130,7 @@ fn call(cluster: &mut Cluster, name: &str, words: Words) -> Result<(), String> {
             let data: Vec<&str> = words.all().skip(1).collect();
             cluster.propose(place, &data);
         }
-        "read" => {
-            cluster.read(place);
-        }
+        "read" => cluster.read(place, words.number(1)?.unwrap_or(1)),
         "init" => {
             let own = format!("n{place}");
             cluster.change(place, Change::Initialize(Address::from(last.unwrap_or(&own))));
