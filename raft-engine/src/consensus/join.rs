@@ -91,12 +91,13 @@ fn accept(st: &State, cluster: ClusterId, number: u64) -> Result<HardState, Refu
     })
 }
 
-/// A member says that we are none. Believed if it knows a newer configuration than we do, or the one
-/// that we know lacks us too and only its commit is news.
+/// A member says that we are none. Believed if it knows a newer configuration than we do, or one of the
+/// same number: the one that we know lacks us too and only its commit is news, or it was never committed
+/// and is dead now, because there is one committed configuration of a number.
 pub fn on_not_member(st: &mut State, from: NodeId, says: &NotMember) {
     let own = st.members.current();
-    let lacks_us = !own.contains(st.id());
-    let newer = says.number > own.number || (says.number == own.number && lacks_us);
+    let may_be_dead = st.members.current_index() > st.log.commit() || !own.contains(st.id());
+    let newer = says.number > own.number || (says.number == own.number && may_be_dead);
     let news = newer && says.number > st.number_floor();
     if news && own.contains(from) && !st.is_standalone() {
         st.leave(says.number);
