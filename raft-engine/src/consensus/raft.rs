@@ -335,6 +335,10 @@ impl Raft {
             {
                 return Transition::Stay;
             }
+            // Who sends entries leads: a candidate of its term has lost (§5.2).
+            Body::AppendEntries(_) if matches!(self.role, Role::Candidate(_)) => {
+                self.change_role(Transition::Follow);
+            }
             _ => {}
         }
         self.dispatch(m)

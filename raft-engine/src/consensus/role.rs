@@ -44,10 +44,7 @@ impl Role {
     pub fn on_append(&mut self, st: &mut State, m: &Message, req: AppendEntries) -> Transition {
         match self {
             Role::Follower(follower) => follower.on_append(st, m.from, req),
-            Role::Candidate(_) => {
-                *self = Role::Follower(Follower::default());
-                self.on_append(st, m, req)
-            }
+            Role::Candidate(_) => Transition::Stay, // it follows before it hears an append
             Role::Leader(_) => {
                 let (term, from) = (st.term(), m.from);
                 st.alarm(format!("{from} leads in term {term} beside this node"));
