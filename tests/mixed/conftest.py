@@ -66,6 +66,7 @@ class Node:
         )
         self.answers: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._listen, args=(self.process, self.answers), daemon=True).start()
+        self.tell("status")  # it listens, and leads its cluster if it is to begin one
 
     @staticmethod
     def _listen(process: "subprocess.Popen[str]", answers: "queue.Queue[str]") -> None:
