@@ -134,10 +134,18 @@ def wait_until(what: str, condition, timeout: float = MINUTE) -> None:
         pause.wait(0.05)
 
 
+shown = ""
+
+
 def show(nodes: list[Node], total: int) -> None:
+    """One line that is written over, when there is news."""
+    global shown
     acked = sum(node.acked for node in nodes)
     row = "  ".join(f"{node.language} {node.acked:5}" for node in nodes)
-    print(f"\r  {acked:6} of {total} acknowledged   {row}  ", end="", flush=True)
+    line = f"  {acked:6} of {total} acknowledged   {row}  "
+    if line != shown:
+        print(f"\r{line}", end="", flush=True)
+        shown = line
 
 
 def leader_of(nodes: list[Node]) -> Node | None:
@@ -145,15 +153,15 @@ def leader_of(nodes: list[Node]) -> Node | None:
 
 
 def load(nodes: list[Node], path: Path, total: int) -> Node:
-    """Loads through all nodes at once; kills the leader half-way and starts it again. The killed one."""
+    """Loads through all nodes at once; kills the leader in the middle and starts it again. The killed one."""
     for part, node in enumerate(nodes):
         node.tell(f"load {path} {part} {len(nodes)}")
 
-    def half() -> bool:
+    def well_under_way() -> bool:
         show(nodes, total)
-        return sum(node.acked for node in nodes) >= total // 2
+        return sum(node.acked for node in nodes) >= total // 3
 
-    wait_until("half of the records are in", half)
+    wait_until("a third of the records is in", well_under_way)
     leader = leader_of(nodes)
     assert leader is not None, "a loading cluster has a leader"
     print(f"\n  SIGKILL to the leader ({leader.language})")
