@@ -7,6 +7,7 @@
 //! service stops, and what reached the disk is unknown.
 
 pub mod conformance;
+pub mod custom;
 pub mod fs;
 pub mod memory;
 pub mod wal;
