@@ -7,7 +7,10 @@ pub mod consensus;
 #[cfg(feature = "runtime")]
 mod driver;
 pub mod error;
-pub mod observer;
+#[cfg(feature = "runtime")]
+mod event;
+#[cfg(feature = "runtime")]
+pub mod logger;
 pub mod os;
 #[cfg(feature = "runtime")]
 pub mod queue;

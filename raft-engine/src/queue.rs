@@ -11,7 +11,7 @@ use crate::slot::lock;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 /// What a completion completes. The numbers are those of the C interface.
@@ -28,6 +28,30 @@ pub enum OpKind {
     Membership = 5,
     /// A tracker; the index is its value.
     Tracker = 50,
+    /// An event: another leader, or none, in a term.
+    Leader = 100,
+    /// An event: a configuration is in force or committed; the index is its number.
+    MembershipEvent = 101,
+    /// An event: the service failed.
+    Failed = 104,
+    /// An event: another state; the index is its number.
+    State = 105,
+    /// An event: the store has no room (index 1), or has room again (0).
+    DiskFull = 106,
+    /// An event: something is wrong with another node, which the data names.
+    Peer = 107,
+    /// An event: the node gives no votes until repaired (index 1), or does so again (0).
+    Abstaining = 108,
+    /// The last event.
+    Closed = 109,
+}
+
+impl OpKind {
+    /// Whether nobody asked for it.
+    #[must_use]
+    pub fn is_event(self) -> bool {
+        self as i32 >= OpKind::Leader as i32
+    }
 }
 
 /// One finished piece of work.
@@ -41,15 +65,31 @@ pub struct Completion {
     pub id: EntryId,
     /// The reply, if any; or why it failed.
     pub result: Result<Option<Bytes>, Error>,
-    /// With `NotLeader` the leader as last heard of, else 0.
+    /// With `NotLeader` the leader as last heard of; in an event the node that it is about; else 0.
     pub leader: NodeId,
+    /// In an event its number, counted from 1 in each service: a gap shows that events were lost. Else
+    /// 0.
+    pub number: u64,
 }
+
+/// Events of which nobody has heard yet; beyond, the oldest are lost.
+const MAX_EVENTS: usize = 1024;
 
 /// Where asynchronous results arrive; one may serve several services and trackers. Cloning shares
 /// it. All calls from any thread; one thread polls at a time.
 #[derive(Clone)]
 pub struct Queue {
     shared: Arc<Shared>,
+}
+
+/// A queue that may be gone.
+pub(crate) struct WeakQueue(Weak<Shared>);
+
+impl WeakQueue {
+    /// The queue, if somebody has it.
+    pub(crate) fn upgrade(&self) -> Option<Queue> {
+        self.0.upgrade().map(|shared| Queue { shared })
+    }
 }
 
 struct Shared {
@@ -61,6 +101,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     finished: VecDeque<Completion>,
+    /// How many of them are events.
+    events: usize,
     /// The next poll returns at once.
     woken: bool,
     /// The descriptor is readable.
@@ -112,6 +154,10 @@ impl Queue {
         }
         let count = cap.min(state.finished.len());
         out.extend(state.finished.drain(..count));
+        if state.events > 0 {
+            let polled = out[out.len() - count..].iter();
+            state.events -= polled.filter(|completion| completion.op.is_event()).count();
+        }
         state.woken = false;
         if state.raised && state.finished.is_empty() {
             state.raised = false;
@@ -134,6 +180,25 @@ impl Queue {
         if state.has_news() {
             self.tell(state);
         }
+    }
+
+    /// Adds an event, in place of the oldest when there are too many.
+    pub(crate) fn push_event(&self, event: Completion) {
+        let mut state = lock(&self.shared.state);
+        if state.events == MAX_EVENTS
+            && let Some(oldest) = state.finished.iter().position(|c| c.op.is_event())
+        {
+            state.finished.remove(oldest);
+            state.events -= 1;
+        }
+        state.events += 1;
+        state.finished.push_back(event);
+        self.tell(state);
+    }
+
+    /// The queue for somebody who does not keep it alive.
+    pub(crate) fn downgrade(&self) -> WeakQueue {
+        WeakQueue(Arc::downgrade(&self.shared))
     }
 
     /// Whether both are the same queue.
@@ -180,7 +245,14 @@ mod tests {
 
     fn completion(token: u64) -> Completion {
         let id = EntryId::default();
-        Completion { token, op: OpKind::Propose, id, result: Ok(None), leader: NodeId(0) }
+        Completion {
+            token,
+            op: OpKind::Propose,
+            id,
+            result: Ok(None),
+            leader: NodeId(0),
+            number: 0,
+        }
     }
 
     fn readable(queue: &Queue) -> bool {

@@ -8,7 +8,8 @@ use crate::driver::caller::{Asked, Caller, ChangeAsked, Done, Outcome, Proposal,
 use crate::driver::view::count;
 use crate::driver::{self, Running, clock};
 use crate::error::{Error, ErrorKind};
-use crate::observer::{Observer, Unobserved};
+use crate::event::Event;
+use crate::logger::{Level, Log, Logger};
 use crate::os;
 use crate::queue::Queue;
 use crate::report;
@@ -22,8 +23,9 @@ use crate::storage::LogStore;
 use crate::storage::memory::Memory;
 use crate::storage::wal::{Wal, WalOptions};
 use crate::tracker::ChangeTracker;
-use crate::transport::Transport;
+use crate::transport::custom::{self, Carrier, Custom, PacketKind, Routes};
 use crate::transport::tcp::{Tcp, TcpOptions};
+use crate::transport::{Inbound, Transport};
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
@@ -49,8 +51,10 @@ pub struct Parts {
     pub store: Option<Box<dyn LogStore>>,
     /// Instead of the built-in network; others can reach this node by it.
     pub transport: Option<Box<dyn Transport>>,
-    /// Watches.
-    pub observer: Option<Box<dyn Observer>>,
+    /// Likewise, as a host's own network, whose packets come back by `Service::deliver`.
+    pub carrier: Option<Box<dyn Carrier>>,
+    /// Where log lines go: those of this level, and what matters more.
+    pub logger: Option<(Level, Arc<dyn Logger>)>,
 }
 
 /// A running instance: one member, or one that may become one. All calls from any thread. Dropping
@@ -60,6 +64,8 @@ pub struct Service {
     settings: Settings,
     /// Others can reach this node.
     listens: bool,
+    /// With a carrier.
+    routes: Option<Arc<Routes>>,
     /// Proposals of this run.
     proposals: AtomicU64,
     closed: AtomicBool,
@@ -92,9 +98,14 @@ impl Service {
         parts: Parts,
     ) -> Result<Service, Error> {
         refuse_to_block()?;
-        let Parts { store, transport, observer } = parts;
+        let Parts { store, transport, carrier, logger } = parts;
         settings.check(store.is_some())?;
         os::watch_forks();
+        let routes = carrier.is_some().then(Arc::<Routes>::default);
+        let carried = carrier
+            .zip(routes.clone())
+            .map(|(carrier, routes)| Box::new(Custom::new(carrier, routes)) as Box<dyn Transport>);
+        let transport = transport.or(carried);
         let listens = transport.is_some() || settings.listen.is_some();
         let parts = driver::Parts {
             store: match store {
@@ -103,11 +114,11 @@ impl Service {
             },
             transport: transport.unwrap_or_else(|| transport_of(&settings)),
             machine,
-            observer: observer.unwrap_or_else(|| Box::new(Unobserved)),
+            log: logger.map(|(level, logger)| Log::new(level, logger)).unwrap_or_default(),
         };
         let running = driver::start(options(&settings, listens), parts)?;
         let (proposals, closed) = (AtomicU64::new(0), AtomicBool::new(false));
-        Ok(Service { running, settings, listens, proposals, closed })
+        Ok(Service { running, settings, listens, routes, proposals, closed })
     }
 
     /// Stops the service and its threads. Whoever waits gets `Interrupted`. Looking goes on to work,
@@ -210,6 +221,36 @@ impl Service {
         self.wait_for(Op::ReadBarrier, timeout).map(|_| ())
     }
 
+    /// Hands over a packet that a carrier's other end received. Does not block. `only`: a packet of
+    /// another kind is refused.
+    ///
+    /// # Errors
+    /// `Busy` (it was dropped), `Invalid`, `TooLarge`, `Closed`; `Unsupported` without a carrier.
+    pub fn deliver(&self, packet: Bytes, only: Option<PacketKind>) -> Result<(), Error> {
+        self.refuse_calls()?;
+        let Some(routes) = &self.routes else {
+            let text = "this service has the built-in network: packets are delivered to one that was \
+                        started with a transport of the host's own";
+            return Err(Error::new(ErrorKind::Unsupported, text));
+        };
+        let frame = routes.arrived(packet)?;
+        let kind = custom::kind_of(&frame);
+        if only.is_some_and(|only| only != kind) {
+            let text = format!("the packet is of kind {kind:?}: deliver takes all kinds");
+            return Err(Error::new(ErrorKind::Invalid, text));
+        }
+        if frame.envelope.to != self.running.node && !frame.envelope.to.is_zero() {
+            let (to, me) = (frame.envelope.to, self.running.node);
+            let text = format!("the packet is for node {to}, and this is {me}; it was dropped");
+            return Err(Error::new(ErrorKind::Invalid, text));
+        }
+        if self.running.inbox.receive(Inbound::Frame(frame)) {
+            return Ok(());
+        }
+        let text = "packets come in faster than this node can take them: this one was dropped";
+        Err(Error::new(ErrorKind::Busy, text))
+    }
+
     /// The page's plain getters.
     pub fn info(&self) -> Info {
         self.running.view.info()
@@ -247,6 +288,27 @@ impl Service {
             Report::Json => report::json(&subject),
             Report::Prometheus => report::prometheus(&subject),
         }
+    }
+
+    /// From now on every event of this service arrives in `queue` with this token: its present state
+    /// and leader first, then every change, until the queue is dropped or the service closed. One that
+    /// is not polled keeps the newest 1,024.
+    ///
+    /// # Errors
+    /// `Closed`, `Forked`.
+    pub fn subscribe(&self, queue: &Queue, token: u64) -> Result<(), Error> {
+        if os::forked() {
+            return Err(Error::forked());
+        }
+        let present = || {
+            let info = self.info();
+            let term = info.current_term;
+            vec![Event::State(info.state, term), Event::Leader(info.leader_id, term)]
+        };
+        if self.running.feed.subscribe(queue, token, present) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Closed, "the service is closed: it has no events any more"))
     }
 
     /// Follows `last_applied`; only this service moves and closes it.

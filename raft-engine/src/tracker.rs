@@ -61,6 +61,7 @@ impl Notice {
             id: EntryId::new(Index(value), Term(0)),
             result: result.map(|()| None),
             leader: NodeId(0),
+            number: 0,
         }]);
     }
 }

@@ -217,7 +217,7 @@ mod tests {
 
     fn completion(token: u64, result: Result<Option<Bytes>, Error>) -> Completion {
         let id = EntryId::new(Index(token), Term(1));
-        Completion { token, op: OpKind::ProposeWait, id, result, leader: NodeId(9) }
+        Completion { token, op: OpKind::ProposeWait, id, result, leader: NodeId(9), number: 0 }
     }
 
     #[test]

@@ -233,7 +233,7 @@ fn completion(token: u64, op: OpKind, outcome: Outcome) -> Completion {
         Ok(done) => (done.id, none.1, Ok(done.reply)),
         Err(error) => (none.0, error.leader.as_ref().map_or(none.1, |m| m.id), Err(error)),
     };
-    Completion { token, op, id, result, leader }
+    Completion { token, op, id, result, leader, number: 0 }
 }
 
 #[cfg(test)]

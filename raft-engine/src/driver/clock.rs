@@ -1,15 +1,22 @@
-//! The protocol's clock, and its only reader.
+//! The clocks: the protocol's, and the one that people read. They are read nowhere else.
 
 use crate::consensus::types::Time;
 use crate::os;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, Sleep, sleep};
 
 /// Now.
 pub(crate) fn now() -> Time {
     Time(os::boottime_ns())
+}
+
+/// The time of day for log lines, in nanoseconds since 1970 UTC; nothing is decided by it.
+#[allow(clippy::disallowed_methods, reason = "people read it, the protocol does not")]
+pub(crate) fn time_of_day_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// When a call that begins at `now` must be over.

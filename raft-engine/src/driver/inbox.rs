@@ -102,19 +102,22 @@ impl Inbox {
         Ok(())
     }
 
-    /// Adds what the network hands up, or loses it.
-    pub(crate) fn receive(&self, inbound: Inbound) {
+    /// Adds what the network hands up, or loses it. Whether there was room.
+    pub(crate) fn receive(&self, inbound: Inbound) -> bool {
         let bytes = match &inbound {
             Inbound::Frame(frame) => frame.messages.iter().map(|m| peers::size(&m.body)).sum(),
             _ => 0,
         };
+        let mut fits = false;
         self.add(|batch| {
-            let fits = batch.inbound_bytes + bytes <= MAX_INBOUND_BYTES;
-            if fits && batch.inbound.len() < MAX_INBOUND {
+            fits = batch.inbound_bytes + bytes <= MAX_INBOUND_BYTES
+                && batch.inbound.len() < MAX_INBOUND;
+            if fits {
                 batch.inbound_bytes += bytes;
                 batch.inbound.push(inbound);
             }
         });
+        fits
     }
 
     /// Adds the first fault, which is the one that counts.

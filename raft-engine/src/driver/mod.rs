@@ -27,6 +27,7 @@ mod recover;
 mod requests;
 mod start;
 mod switch;
+mod watch;
 
 pub(crate) use inbox::Inbox;
 use start::Starter;
@@ -38,8 +39,6 @@ use crate::consensus::raft::{Raft, Status};
 use crate::consensus::ready::{Notice, Ready, Write};
 use crate::consensus::types::Time;
 use crate::error::{Error, ErrorKind};
-use crate::observer::Observer;
-use crate::os::Callback;
 use crate::transport::LocalIdentity;
 use apply::Applier;
 use clock::Alarm;
@@ -52,7 +51,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 use switch::Switching;
-use view::{View, count};
+use view::{View, count, state_of};
+use watch::Watch;
 
 /// The loop of one service.
 pub(crate) struct Driver {
@@ -65,7 +65,7 @@ pub(crate) struct Driver {
     persister: Persister,
     fetcher: Fetcher,
     applier: Applier,
-    observer: Box<dyn Observer>,
+    watch: Watch,
     identity: Arc<LocalIdentity>,
     /// The node is between two lineages: there is no core to ask.
     switching: Option<Switching>,
@@ -142,10 +142,11 @@ impl Driver {
             raft.step(now, Event::Fetched(id, entries));
         }
         if let Some(full) = batch.disk_full {
+            self.watch.disk_full(full);
             raft.step(now, Event::DiskFull(full));
         }
         for inbound in batch.inbound {
-            for message in self.peers.received(inbound, &self.status.membership) {
+            for message in self.peers.received(inbound, &self.status.membership, &self.watch) {
                 raft.step(now, Event::Received(message));
             }
         }
@@ -218,6 +219,7 @@ impl Driver {
             || !Arc::ptr_eq(&status.membership, &self.status.membership);
         self.requests.follow(Leader { id: status.leader, membership: status.membership.clone() });
         self.view.publish(status.clone());
+        self.watch.published(state_of(&status), &status);
         self.status = status;
         if moved {
             self.identify();
@@ -249,10 +251,7 @@ impl Driver {
 
     fn tell(&mut self, notice: Notice) -> Result<(), Error> {
         self.view.note(&notice);
-        {
-            let _callback = Callback::enter();
-            self.observer.notice(&notice);
-        }
+        self.watch.notice(&notice, &self.status);
         match notice {
             Notice::Role { .. } => self.requests.try_again(),
             Notice::SafetyAlarm(what) => {
@@ -275,8 +274,7 @@ impl Driver {
             Ok(()) => (closed(), "the service was closed"),
             Err(error) => {
                 self.view.fail(error.clone());
-                let _callback = Callback::enter();
-                self.observer.failed(&error);
+                self.watch.failed(&error);
                 (error, "the service failed")
             }
         };
@@ -288,6 +286,7 @@ impl Driver {
         self.fetcher.stop();
         self.persister.stop();
         self.view.tracker.finish();
+        self.watch.closed();
     }
 }
 

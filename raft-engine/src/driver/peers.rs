@@ -1,6 +1,7 @@
 //! From messages to frames: all messages of a batch for one node travel together.
 
 use super::view::{View, count};
+use super::watch::Watch;
 use crate::consensus::membership::Membership;
 use crate::consensus::message::{Body, Message};
 use crate::consensus::types::{Address, ClusterId, NodeId};
@@ -75,8 +76,13 @@ impl Peers {
         self.transport.send(group.to, group.address.as_deref(), frame);
     }
 
-    /// What the network handed up, as messages.
-    pub(crate) fn received(&mut self, inbound: Inbound, membership: &Membership) -> Vec<Message> {
+    /// What the network handed up, as messages. Trouble is told once, until it changes.
+    pub(crate) fn received(
+        &mut self,
+        inbound: Inbound,
+        membership: &Membership,
+        watch: &Watch,
+    ) -> Vec<Message> {
         let (address, why) = match inbound {
             Inbound::Frame(frame) => {
                 count(&self.view.counters.messages_received, frame.messages.len());
@@ -90,6 +96,11 @@ impl Peers {
             Inbound::Unreachable { address, text } => (address, text),
         };
         self.troubled = true;
+        if self.view.trouble_at(&address).as_ref() != Some(&why) {
+            let mut voters = membership.all_voters();
+            let node = voters.find(|member| *member.address == *address).map(|member| member.id);
+            watch.trouble(&address, node.unwrap_or_default(), &why);
+        }
         self.view.trouble(&address, Some(why));
         Vec::new()
     }

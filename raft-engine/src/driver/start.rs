@@ -13,11 +13,13 @@ use super::recover::{self, Stored};
 use super::requests::Requests;
 use super::view::View;
 use super::waiters::Waiters;
+use super::watch::Watch;
 use crate::consensus::config::Config;
 use crate::consensus::raft::Raft;
 use crate::consensus::types::{ClusterId, Incarnation, Index, NodeId, Time};
 use crate::error::{Error, ErrorKind};
-use crate::observer::Observer;
+use crate::event::Feed;
+use crate::logger::{Level, Log};
 use crate::os;
 use crate::slot::{Slot, lock};
 use crate::state_machine::{Applied, StateMachine};
@@ -54,8 +56,8 @@ pub(crate) struct Parts {
     pub transport: Box<dyn Transport>,
     /// The host's state.
     pub machine: Box<dyn StateMachine>,
-    /// Who watches.
-    pub observer: Box<dyn Observer>,
+    /// Where lines go.
+    pub log: Log,
 }
 
 /// A running service, as its callers see it.
@@ -70,6 +72,8 @@ pub(crate) struct Running {
     pub waiters: Arc<Waiters>,
     /// What the getters read.
     pub view: Arc<View>,
+    /// Who hears of events.
+    pub feed: Arc<Feed>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -92,15 +96,20 @@ impl Running {
 
 /// Starts a service.
 pub(crate) fn start(options: Options, parts: Parts) -> Result<Running, Error> {
-    let Parts { store, transport, machine, observer } = parts;
+    let Parts { store, transport, machine, log } = parts;
     let ground = Ground::open(&options, store, machine)?;
     let raft = ground.core(&options)?;
     let state = &ground.stored.state;
     let (node, incarnation) = (state.node, state.incarnation);
+    log.name(node);
+    let run = incarnation.counter();
+    let text = format_args!("opened a log that ends at {}; run {run}", ground.stored.last);
+    log.line(Level::Info, "quorate::store", text);
+    let feed = Arc::<Feed>::default();
     let (view, waiters) = ground.begin(&options);
     let Ground { inbox, persister, reader, applier, .. } = ground;
     let (forward, pause) = (options.config.forward, options.config.heartbeat);
-    let log = Arc::clone(&persister.jobs);
+    let writer = Arc::clone(&persister.jobs);
     let driver = Driver {
         status: raft.status(),
         raft,
@@ -109,17 +118,17 @@ pub(crate) fn start(options: Options, parts: Parts) -> Result<Running, Error> {
         view: Arc::clone(&view),
         requests: Requests::new(Arc::clone(&waiters), Arc::clone(&view), forward, pause),
         peers: Peers::new(transport, Arc::clone(&view)),
-        fetcher: Fetcher::new(reader, log, Arc::clone(&inbox)),
+        fetcher: Fetcher::new(reader, writer, Arc::clone(&inbox)),
         persister,
         applier,
-        observer,
+        watch: Watch::new(log, Arc::clone(&feed)),
         identity: Arc::new(LocalIdentity::new(node, incarnation)),
         switching: None,
         deadline: Time::default(),
         starter: None,
     };
     let thread = Mutex::new(Some(spawn(driver)?));
-    Ok(Running { node, incarnation, inbox, waiters, view, thread })
+    Ok(Running { node, incarnation, inbox, waiters, view, feed, thread })
 }
 
 /// What the loop stands on: the open store and the open state machine, which fit each other. Dropped,
@@ -247,7 +256,9 @@ impl Driver {
     /// Begins to listen, and to hear.
     fn listen(&mut self) -> Result<(), Error> {
         let inbox = Arc::clone(&self.inbox);
-        let sink: Sink = Arc::new(move |inbound| inbox.receive(inbound));
+        let sink: Sink = Arc::new(move |inbound| {
+            inbox.receive(inbound);
+        });
         self.view.publish(self.status.clone());
         self.identify();
         if let Some(address) = self.peers.start(Arc::clone(&self.identity), sink)? {

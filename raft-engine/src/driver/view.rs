@@ -247,7 +247,8 @@ impl View {
     }
 }
 
-fn state_of(status: &Status) -> State {
+/// The state that the getters show.
+pub(crate) fn state_of(status: &Status) -> State {
     match status.role {
         _ if status.standalone => State::Standalone,
         RoleName::Follower => State::Follower,

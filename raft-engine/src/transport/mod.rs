@@ -6,6 +6,8 @@
 //! node that the frame names, as far as it can tell.
 
 pub mod conformance;
+#[cfg(feature = "runtime")]
+pub mod custom;
 pub mod memory;
 #[cfg(feature = "runtime")]
 pub mod tcp;
