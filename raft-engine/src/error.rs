@@ -199,6 +199,7 @@ impl Error {
             }
             StorageErrorKind::Version => ErrorKind::Version,
             StorageErrorKind::Misuse => ErrorKind::Internal,
+            StorageErrorKind::Unsupported => ErrorKind::Unsupported,
         };
         Error::new(kind, error.message)
     }

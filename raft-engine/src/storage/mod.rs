@@ -151,6 +151,8 @@ pub enum StorageErrorKind {
     Version,
     /// The store was used against its contract.
     Misuse,
+    /// The store, or the machine, has no way to do that.
+    Unsupported,
 }
 
 /// What went wrong in a store, and where.

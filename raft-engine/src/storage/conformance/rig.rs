@@ -1,6 +1,6 @@
 //! A store under test, and what the checks say to it.
 
-use super::Maker;
+use super::{Make, Maker};
 use crate::codec::encode_state;
 use crate::consensus::ready::HardState;
 use crate::consensus::types::{ClusterId, Incarnation, Index, NodeId, Term};
@@ -18,7 +18,7 @@ pub struct Rig<'a> {
 
 impl<'a> Rig<'a> {
     pub fn new(make: Maker<'a>) -> Result<Rig<'a>, String> {
-        let store = Some(make(false).map_err(text)?);
+        let store = Some(make(Make::New).map_err(text)?);
         Ok(Rig { make, store, recovered: Recovered::default(), runs: 0 })
     }
 
@@ -38,7 +38,7 @@ impl<'a> Rig<'a> {
     /// The old store is dropped before the new one is made: it holds the lock.
     pub fn close_and_make(&mut self) -> Result<(), String> {
         self.store = None;
-        self.store = Some((self.make)(true).map_err(text)?);
+        self.store = Some((self.make)(Make::Again).map_err(text)?);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::codec::encode_state;
 use crate::consensus::ready::HardState;
-use crate::storage::conformance;
+use crate::storage::conformance::{self, Make};
 use bytes::Bytes;
 
 fn options(segment_bytes: u64) -> WalOptions {
@@ -14,8 +14,11 @@ fn options(segment_bytes: u64) -> WalOptions {
 fn keeps_the_contract() {
     for segment_bytes in [16 << 10, 1 << 20] {
         let mut dirs = Vec::new();
-        let passed = conformance::run(&mut |reopen| {
-            if !reopen {
+        let passed = conformance::run(&mut |make| {
+            if make == Make::Crashed {
+                return Err(StorageError::new(StorageErrorKind::Unsupported, "no crashes here"));
+            }
+            if make == Make::New {
                 dirs.push(tempfile::tempdir().expect("a directory"));
             }
             let dir = dirs.last().expect("one was made").path().join("data");
