@@ -44,9 +44,10 @@
  *   quorate_tracker_wait, quorate_service_start, _close and _free.
  *
  * CALLBACKS
- *   Those of a state machine run on one thread, quorate-apply, one call at a time; `drop` runs
- *   there too, or on the thread whose call ends the hook's life. A slow callback delays its own
- *   queue, nothing else. Inside a callback every blocking function returns
+ *   Those of a state machine run on one thread, quorate-apply, those of a storage on quorate-log,
+ *   those of a transport on quorate-loop, one call at a time; `drop` runs there too, or on the
+ *   thread whose call ends the hook's life. A logger is called from all of them. A slow callback
+ *   delays its own queue, nothing else. Inside a callback every blocking function returns
  *   QUORATE_ERR_IN_CALLBACK at once, and _free of a service frees nothing; all others may be
  *   called. A callback must not throw, longjmp or exit its thread. It fails by returning any
  *   negative status; `err` is never NULL there, and may be given an error of quorate_error_new,
@@ -54,10 +55,11 @@
  *
  * SIGNALS, FORK, PROCESS
  *   The library's threads block all asynchronous signals, SIGPIPE never reaches the host, and no
- *   signal handler, atexit function or output stream is used. After fork() the child has none of
- *   the threads: there every call that needs the library returns QUORATE_ERR_FORKED (or NULL, 0)
- *   and leaves `err` alone, and every free does nothing; the parent is not disturbed. The library
- *   never aborts the host: a panic inside it is caught, and fails that one call or service.
+ *   signal handler or atexit function is used. Nothing is written to an output stream but, if
+ *   ever, the message of a panic, to stderr. After fork() the child has none of the threads: there
+ *   every call that needs the library returns QUORATE_ERR_FORKED (or NULL, 0) and leaves `err`
+ *   alone, and every free does nothing; the parent is not disturbed. The library never aborts the
+ *   host: a panic inside it is caught, and fails that one call or service.
  *
  * BINARY COMPATIBILITY
  *   Structures are of three kinds. Arguments start with struct_size, set by their _INIT macro, and
@@ -363,8 +365,8 @@ typedef struct quorate_entry {
 
 /* ---- 8. State machine ------------------------------------------------------------------------ */
 
-/// A row of output slots that a callback fills: the replies of commit. Valid until the callback
-/// returns; after that it is refused.
+/// A row of output slots that a callback fills: the replies of commit, the records of a read. Valid
+/// until the callback returns; after that it is refused.
 typedef struct quorate_output quorate_output;
 
 typedef struct quorate_snapshot_reader quorate_snapshot_reader;
@@ -428,7 +430,130 @@ typedef struct quorate_state_machine {
 quorate_status quorate_output_set(quorate_output *out, size_t first, const quorate_bytes *items,
                                   size_t n);
 
-/* ---- 9. Configuration ------------------------------------------------------------------------ */
+/* ---- 9. Storage ------------------------------------------------------------------------------ */
+
+/// One record of the log. The bytes are the library's, with their own checksums; a store keeps them
+/// as they are. Stands in arrays.
+typedef struct quorate_record {
+    uint64_t index;
+    quorate_bytes data;
+} quorate_record;
+
+/// A store of the host's own for log and metadata; the built-in ones are the setting "storage".
+/// All but `drop` are required.
+///
+/// What it must keep: between two syncs a crash keeps a prefix of the calls of append and the
+/// truncations, in order, at least up to the last sync that returned. metadata_put is atomic,
+/// durable on return, and outside that order: a newer term or vote without the log is safe, the
+/// reverse is not. quorate_storage_check tries all of that.
+///
+/// The functions run on one thread, quorate-log, one at a time, and may block: that delays entries
+/// and nothing else. A negative status from any of them is terminal: the service stops
+/// (STORAGE_FAILED), because what reached the disk is unknown; from `open`, starting fails with
+/// that status if it is LOCKED, CORRUPT, IDENTITY, VERSION or UNSUPPORTED, else with IO. Records
+/// that come back other than they were given are noticed and stop the service likewise.
+typedef struct quorate_storage {
+    uint32_t struct_size;
+    uint32_t reserved;
+    void *ctx;
+    /// See OWNERSHIP: closes the store. May be NULL.
+    void (*drop)(void *ctx);
+    /// Called first. The lowest and the highest index; both 0, as they are set before, when the log
+    /// is empty.
+    quorate_status (*open)(void *ctx, uint64_t *out_first, uint64_t *out_last, quorate_error **err);
+    /// Adds `n` >= 1 records without a gap after the last one; to an empty log at any index. May
+    /// buffer.
+    quorate_status (*append)(void *ctx, const quorate_record *records, size_t n,
+                             quorate_error **err);
+    /// Returns when everything before it would survive a power cut.
+    quorate_status (*sync)(void *ctx, quorate_error **err);
+    /// Sets slot i to the record at first + i, up to `last`, both included; they exist, synced or
+    /// not. May stop early once max_bytes are set, but not before the first.
+    quorate_status (*read)(void *ctx, uint64_t first, uint64_t last, size_t max_bytes,
+                           quorate_output *out, quorate_error **err);
+    /// Removes `first` and everything after it; durable by the next sync.
+    quorate_status (*truncate_suffix)(void *ctx, uint64_t first, quorate_error **err);
+    /// Removes `last`, which may lie beyond the end, and everything before it; likewise.
+    quorate_status (*truncate_prefix)(void *ctx, uint64_t last, quorate_error **err);
+    /// Sets slot 0 of `out` to the value, which may have no bytes; leaves it unset when there is
+    /// none.
+    quorate_status (*metadata_get)(void *ctx, const char *key, quorate_output *out,
+                                   quorate_error **err);
+    /// Replaces one value, whole or not at all; durable on return. Term, vote and identity are one
+    /// such value, "quorate.state".
+    quorate_status (*metadata_put)(void *ctx, const char *key, const void *data, size_t len,
+                                   quorate_error **err);
+} quorate_storage;
+
+#define QUORATE_STORAGE_INIT \
+    {(uint32_t)sizeof(quorate_storage), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+     NULL}
+
+/// What a maker of stores is asked for: an empty store.
+#define QUORATE_STORAGE_NEW 0
+/// The store made last, which was dropped, opened again.
+#define QUORATE_STORAGE_AGAIN 1
+/// What a crash would leave now of the store made last, which is still open and in the middle of its
+/// work: a copy of its files, for instance, made now. (It is dropped after this returned.) A store
+/// that has no way to do that returns UNSUPPORTED, and the report says what was skipped.
+#define QUORATE_STORAGE_CRASHED 2
+
+/// Makes a store to be checked and puts its table in `out`, whose ctx is the library's from then
+/// on. `how` is one of QUORATE_STORAGE_NEW, _AGAIN, _CRASHED.
+typedef quorate_status (*quorate_storage_maker)(void *ctx, int32_t how, quorate_storage *out,
+                                                quorate_error **err);
+
+/// Runs the conformance kit that every built-in store passes on the stores that `make` returns, on
+/// the calling thread; crashes between any two calls are part of it. Returns the number of rules
+/// that hold. *out_report, which may be NULL, becomes a text with a line for each rule, also when
+/// one is broken: quorate_free. Errors: INVALID (a rule is broken: `err` names the first), and
+/// IN_CALLBACK. Since: 0.1
+quorate_status quorate_storage_check(quorate_storage_maker make, void *ctx, char **out_report,
+                                     quorate_error **err);
+
+/* ---- 10. Log lines --------------------------------------------------------------------------- */
+
+/// How much a line matters: the service can't go on.
+#define QUORATE_LOG_ERROR 1
+/// Something is wrong, and somebody should look at it.
+#define QUORATE_LOG_WARN 2
+/// What an operator wants to know: starts, leaders, members.
+#define QUORATE_LOG_INFO 3
+/// What helps to find a fault.
+#define QUORATE_LOG_DEBUG 4
+
+/// A line of one service's log; borrowed.
+typedef struct quorate_log_record {
+    /// QUORATE_LOG_*
+    int32_t level;
+    uint32_t line;
+    /// 0 before it is known.
+    uint64_t node_id;
+    /// Since 1970 UTC.
+    int64_t timestamp_ns;
+    /// The part of the library, such as "quorate::raft", and the source file; end with NUL.
+    const char *target;
+    const char *file;
+    /// A sentence; a NUL that is not counted follows.
+    quorate_bytes message;
+} quorate_log_record;
+
+/// Takes the lines of one service. Without it the library writes nothing anywhere.
+typedef struct quorate_logger {
+    uint32_t struct_size;
+    /// QUORATE_LOG_*: this and what matters more.
+    int32_t level;
+    void *ctx;
+    /// See OWNERSHIP. May be NULL.
+    void (*drop)(void *ctx);
+    /// Required. Thread: any of the library's, several at a time. A slow one delays the service.
+    void (*write)(void *ctx, const quorate_log_record *record);
+} quorate_logger;
+
+#define QUORATE_LOGGER_INIT \
+    {(uint32_t)sizeof(quorate_logger), QUORATE_LOG_INFO, NULL, NULL, NULL}
+
+/* ---- 11. Configuration ----------------------------------------------------------------------- */
 
 /// Settings and hooks for one service.
 typedef struct quorate_config quorate_config;
@@ -466,7 +591,22 @@ quorate_status quorate_config_state_machine(quorate_config *config,
                                             const quorate_state_machine *machine,
                                             quorate_error **err);
 
-/* ---- 10. Completion queue -------------------------------------------------------------------- */
+/// Instead of the setting "storage"; data_dir is not needed then. Copies the table; a second one
+/// replaces the first. Errors: INVALID (a callback is NULL, bad struct_size). Since: 0.1
+quorate_status quorate_config_storage(quorate_config *config, const quorate_storage *storage,
+                                      quorate_error **err);
+
+/// Instead of the setting "listen": others reach this node by quorate_service_deliver. Copies the
+/// table; a second one replaces the first. Errors: INVALID (no send, bad struct_size). Since: 0.1
+quorate_status quorate_config_transport(quorate_config *config, const quorate_transport *transport,
+                                        quorate_error **err);
+
+/// Where the service's log lines go. Copies the table; a second one replaces the first. Errors:
+/// INVALID (no write, bad level or struct_size). Since: 0.1
+quorate_status quorate_config_logger(quorate_config *config, const quorate_logger *logger,
+                                     quorate_error **err);
+
+/* ---- 12. Completion queue -------------------------------------------------------------------- */
 
 /// Where asynchronous results arrive; one may serve several services and trackers.
 typedef struct quorate_queue quorate_queue;
@@ -491,20 +631,42 @@ typedef struct quorate_queue quorate_queue;
 /// A tracker; index is its value.
 #define QUORATE_OP_TRACKER 50
 
+/* Events, for which nobody asked but by quorate_service_subscribe. They have these numbers
+   and no kind of request; `number` counts them. */
+
+/// node_id leads in `term`; 0: no leader is known.
+#define QUORATE_EVENT_LEADER 100
+/// The configuration with the number `index` is in force, or committed: data says which.
+#define QUORATE_EVENT_MEMBERSHIP 101
+/// The service failed; status and data say why.
+#define QUORATE_EVENT_FAILED 104
+/// The service has the state `index`, a QUORATE_STATE_*.
+#define QUORATE_EVENT_STATE 105
+/// The store has no room for new entries (index 1), or has room again (0).
+#define QUORATE_EVENT_DISK_FULL 106
+/// Something is wrong with the connection to node_id (0: not known which): data says what.
+#define QUORATE_EVENT_PEER 107
+/// This node gives no votes until it is repaired (index 1), or does so again (0).
+#define QUORATE_EVENT_ABSTAINING 108
+/// The service is closed; the last event.
+#define QUORATE_EVENT_CLOSED 109
+
 /// Stands in arrays.
 typedef struct quorate_completion {
-    /// As given with the request.
+    /// As given with the request or subscription.
     uint64_t token;
-    /// QUORATE_OP_*; skip what you do not know.
+    /// QUORATE_OP_* or QUORATE_EVENT_*; skip what you do not know.
     int32_t op;
     quorate_status status;
     uint64_t index;
     uint64_t term;
-    /// With NOT_LEADER the leader as last heard of, else 0.
+    /// With NOT_LEADER the leader as last heard of, in an event the node it is about, else 0.
     uint64_t node_id;
     /// The reply (NULL when there is none), or with a negative status the error message.
     quorate_bytes data;
-    uint64_t reserved;
+    /// In an event its number, from 1 on for each service; a gap: events were lost, because more
+    /// than 1,024 were not polled. Else 0.
+    uint64_t number;
 } quorate_completion;
 
 /// NULL when no file descriptor is left. Since: 0.1
@@ -527,7 +689,7 @@ quorate_status quorate_queue_poll(quorate_queue *queue, quorate_completion *out,
 /// Makes the present poll, or the next one, return at once. Since: 0.1
 void quorate_queue_wake(quorate_queue *queue);
 
-/* ---- 11. Service: life and cluster ----------------------------------------------------------- */
+/* ---- 13. Service: life and cluster ----------------------------------------------------------- */
 
 /// A timeout_ms without end; any negative number is. (A change of membership then waits as long as
 /// the setting node_proposal_timeout says, and goes on.)
@@ -574,7 +736,13 @@ quorate_status quorate_service_add_node(quorate_service *service, const char *ad
 quorate_status quorate_service_remove_node(quorate_service *service, uint64_t node_id,
                                            int64_t timeout_ms, quorate_error **err);
 
-/* ---- 12. Service: writing and reading -------------------------------------------------------- */
+/// From now on every event of this service arrives in `queue` as a completion with this token
+/// (QUORATE_EVENT_*): its present state and leader first, then every change, until the queue is
+/// freed or QUORATE_EVENT_CLOSED has come. Non-blocking. Errors: INVALID, CLOSED. Since: 0.1
+quorate_status quorate_service_subscribe(quorate_service *service, quorate_queue *queue,
+                                         uint64_t token, quorate_error **err);
+
+/* ---- 14. Service: writing and reading -------------------------------------------------------- */
 
 /// Proposes a change. Returns as soon as it is in the leader's log, at *out_index of *out_term; it
 /// is not committed then. Followers forward to the leader; the order of one thread's proposals is
@@ -632,7 +800,7 @@ quorate_status quorate_service_submit(quorate_service *service, quorate_queue *q
                                       const quorate_request *requests, size_t n,
                                       quorate_error **err);
 
-/* ---- 13. Service: looking -------------------------------------------------------------------- */
+/* ---- 15. Service: looking -------------------------------------------------------------------- */
 
 /// The page's plain getters, all of one moment.
 typedef struct quorate_info {
@@ -699,7 +867,7 @@ quorate_protocol_status *quorate_service_raft_status(const quorate_service *serv
 /// A text of kind QUORATE_REPORT_*, NULL for an unknown one. A result: quorate_free. Since: 0.1
 char *quorate_service_report(const quorate_service *service, int32_t report);
 
-/* ---- 14. Change trackers --------------------------------------------------------------------- */
+/* ---- 16. Change trackers --------------------------------------------------------------------- */
 
 /// A counter to wait on. Every handle is freed by itself; all handles of one name are one tracker.
 typedef struct quorate_tracker quorate_tracker;
@@ -739,6 +907,60 @@ quorate_status quorate_tracker_notify(quorate_tracker *tracker, uint64_t change,
 /// Releases all waiters with the value as it is. An applied tracker is closed by its service; here
 /// nothing happens to it. Since: 0.1
 void quorate_tracker_close(quorate_tracker *tracker);
+
+/* ---- 17. Transport --------------------------------------------------------------------------- */
+
+/// A network of the host's own instead of TCP. It carries frames whole and unaltered, or loses
+/// them; frames that were altered on their way are noticed and dropped, and repeated, late and
+/// reordered ones do no harm. Who may send them is its to check: the library believes the sender
+/// that a frame names. Addresses are any text that both sides understand.
+typedef struct quorate_transport {
+    uint32_t struct_size;
+    uint32_t reserved;
+    void *ctx;
+    /// See OWNERSHIP. May be NULL.
+    void (*drop)(void *ctx);
+    /// Required. Sends one frame to the node at `address` without waiting for the network. node_id
+    /// is 0 while only the address is known. A negative status: not sent, and the node counts as
+    /// unreachable for now. Thread: quorate-loop; a slow one delays the protocol.
+    quorate_status (*send)(void *ctx, uint64_t node_id, const char *address, const void *frame,
+                           size_t len, quorate_error **err);
+} quorate_transport;
+
+#define QUORATE_TRANSPORT_INIT {(uint32_t)sizeof(quorate_transport), 0, NULL, NULL, NULL}
+
+/// What a frame is about: several things, or something else.
+#define QUORATE_FRAME_OTHER 0
+/// Entries or heartbeats, or answers to them.
+#define QUORATE_FRAME_APPEND 1
+/// Votes and pre-votes asked for or given, or the request to campaign at once.
+#define QUORATE_FRAME_REQUEST_VOTE 2
+/// A node is asked who it is or to become a member, or answers.
+#define QUORATE_FRAME_JOIN 3
+
+/// Hands over one frame that `send` of another node was given. It is copied, and answers leave
+/// through `send`. Non-blocking, from any thread, callbacks included. Errors: BUSY (dropped),
+/// INVALID (no frame, altered, or for another node), TOO_LARGE, UNSUPPORTED (the service has the
+/// built-in network), CLOSED. Since: 0.1
+quorate_status quorate_service_deliver(quorate_service *service, const void *frame, size_t len,
+                                       quorate_error **err);
+
+/// The page's Append: quorate_service_deliver for frames of kind QUORATE_FRAME_APPEND, others are
+/// INVALID. Since: 0.1
+quorate_status quorate_service_append(quorate_service *service, const void *frame, size_t len,
+                                      quorate_error **err);
+
+/// The page's RequestVote: likewise for QUORATE_FRAME_REQUEST_VOTE. Since: 0.1
+quorate_status quorate_service_request_vote(quorate_service *service, const void *frame, size_t len,
+                                            quorate_error **err);
+
+/// The page's Join: likewise for QUORATE_FRAME_JOIN. Since: 0.1
+quorate_status quorate_service_join(quorate_service *service, const void *frame, size_t len,
+                                    quorate_error **err);
+
+/// What a frame is about: QUORATE_FRAME_*. quorate_service_deliver takes all kinds. Errors: INVALID
+/// (no frame, or altered), TOO_LARGE. Since: 0.1
+quorate_status quorate_frame_kind(const void *frame, size_t len);
 
 #ifdef __cplusplus
 }

@@ -18,9 +18,24 @@ use std::{env, fs};
 const SONAME: &str = "libquorate.so.0";
 
 /// The public modules in reading order.
-const CHAPTERS: [&str; 14] = [
-    "version", "status", "bytes", "node", "result", "page", "entry", "hooks", "config", "queue",
-    "service", "propose", "info", "tracker",
+const CHAPTERS: [&str; 17] = [
+    "version",
+    "status",
+    "bytes",
+    "node",
+    "result",
+    "page",
+    "entry",
+    "hooks",
+    "storage",
+    "logger",
+    "config",
+    "queue",
+    "service",
+    "propose",
+    "info",
+    "tracker",
+    "transport",
 ];
 
 const TOP: &str = "\

@@ -3,16 +3,23 @@
 // Chapter: Configuration
 
 use crate::bytes::text;
+use crate::callback::Context;
 use crate::guard::{fail, guard, quietly};
 use crate::handle::Table;
-use crate::hooks::{Context, Machine, quorate_state_machine};
+use crate::hooks::{Machine, quorate_state_machine};
+use crate::logger::{Lines, quorate_logger};
 use crate::result::quorate_error;
 use crate::status::{QUORATE_OK, quorate_status};
+use crate::storage::{Store, quorate_storage};
+use crate::transport::{Network, quorate_transport};
 use quorate_engine::error::{Error, ErrorKind};
+use quorate_engine::logger::{Level, Logger};
+use quorate_engine::service;
 use quorate_engine::settings::{Setting, Settings};
+use quorate_engine::storage::custom::Custom;
 use std::ffi::{CString, c_char};
 use std::ptr;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Settings and hooks for one service.
 pub struct quorate_config {
@@ -90,6 +97,63 @@ pub unsafe extern "C" fn quorate_config_state_machine(
     })
 }
 
+/// Instead of the setting "storage"; data_dir is not needed then. Copies the table; a second one
+/// replaces the first. Errors: INVALID (a callback is NULL, bad struct_size). Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_config_storage(
+    config: *mut quorate_config,
+    storage: *const quorate_storage,
+    err: *mut *mut quorate_error,
+) -> quorate_status {
+    // SAFETY: by the contract of the header, a table as large as it says.
+    let context = unsafe { Context::of(storage) };
+    guard(err, move || {
+        // SAFETY: likewise.
+        let store = unsafe { Store::new(storage, context) }?;
+        let former = CONFIGS.get(config)?.change(|parts| Ok(parts.store.replace(store)))?;
+        drop(former); // Calls the host, so after the lock.
+        Ok(QUORATE_OK)
+    })
+}
+
+/// Instead of the setting "listen": others reach this node by quorate_service_deliver. Copies the
+/// table; a second one replaces the first. Errors: INVALID (no send, bad struct_size). Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_config_transport(
+    config: *mut quorate_config,
+    transport: *const quorate_transport,
+    err: *mut *mut quorate_error,
+) -> quorate_status {
+    // SAFETY: by the contract of the header, a table as large as it says.
+    let context = unsafe { Context::of(transport) };
+    guard(err, move || {
+        // SAFETY: likewise.
+        let network = unsafe { Network::new(transport, context) }?;
+        let former = CONFIGS.get(config)?.change(|parts| Ok(parts.network.replace(network)))?;
+        drop(former); // Calls the host, so after the lock.
+        Ok(QUORATE_OK)
+    })
+}
+
+/// Where the service's log lines go. Copies the table; a second one replaces the first. Errors:
+/// INVALID (no write, bad level or struct_size). Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_config_logger(
+    config: *mut quorate_config,
+    logger: *const quorate_logger,
+    err: *mut *mut quorate_error,
+) -> quorate_status {
+    // SAFETY: by the contract of the header, a table as large as it says.
+    let context = unsafe { Context::of(logger) };
+    guard(err, move || {
+        // SAFETY: likewise.
+        let logger = unsafe { Lines::new(logger, context) }?;
+        let former = CONFIGS.get(config)?.change(|parts| Ok(parts.logger.replace(logger)))?;
+        drop(former); // Calls the host, so after the lock.
+        Ok(QUORATE_OK)
+    })
+}
+
 static CONFIGS: Table<Config> = Table::new(0xa1, "config");
 
 /// `None` once a service was started with it.
@@ -98,14 +162,18 @@ struct Config {
 }
 
 /// What a service is started with.
+#[derive(Default)]
 struct Parts {
     settings: Settings,
     machine: Option<Machine>,
+    store: Option<Store>,
+    network: Option<Network>,
+    logger: Option<(Level, Lines)>,
 }
 
 impl Config {
     fn new() -> Config {
-        Config { parts: Mutex::new(Some(Parts { settings: Settings::new(), machine: None })) }
+        Config { parts: Mutex::new(Some(Parts::default())) }
     }
 
     fn change<T>(&self, f: impl FnOnce(&mut Parts) -> Result<T, Error>) -> Result<T, Error> {
@@ -125,14 +193,29 @@ fn used<T>() -> Result<T, Error> {
     fail(ErrorKind::Invalid, "a service was started with this config already: make a new one")
 }
 
+/// What a service is started with, as the engine takes it.
+pub(crate) struct Taken {
+    pub settings: Settings,
+    pub machine: Machine,
+    pub parts: service::Parts,
+}
+
 /// Takes out what a service is started with; the config can then only be freed.
-pub(crate) fn take(config: *mut quorate_config) -> Result<(Settings, Machine), Error> {
-    let parts = CONFIGS.get(config)?.take()?;
-    let Some(machine) = parts.machine else {
+pub(crate) fn take(config: *mut quorate_config) -> Result<Taken, Error> {
+    let Parts { settings, machine, store, network, logger } = CONFIGS.get(config)?.take()?;
+    let Some(machine) = machine else {
         let text = "the config has no state machine: call quorate_config_state_machine first";
         return fail(ErrorKind::Invalid, text);
     };
-    Ok((parts.settings, machine))
+    let mut parts = service::Parts::default();
+    if let Some(store) = store {
+        parts.store = Some(Box::new(Custom::new(store)));
+    }
+    if let Some(network) = network {
+        parts.carrier = Some(Box::new(network));
+    }
+    parts.logger = logger.map(|(level, lines)| (level, Arc::new(lines) as Arc<dyn Logger>));
+    Ok(Taken { settings, machine, parts })
 }
 
 /// A setting with the text that it points to.

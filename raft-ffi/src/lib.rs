@@ -43,9 +43,10 @@
 //!   quorate_tracker_wait, quorate_service_start, _close and _free.
 //!
 //! CALLBACKS
-//!   Those of a state machine run on one thread, quorate-apply, one call at a time; `drop` runs
-//!   there too, or on the thread whose call ends the hook's life. A slow callback delays its own
-//!   queue, nothing else. Inside a callback every blocking function returns
+//!   Those of a state machine run on one thread, quorate-apply, those of a storage on quorate-log,
+//!   those of a transport on quorate-loop, one call at a time; `drop` runs there too, or on the
+//!   thread whose call ends the hook's life. A logger is called from all of them. A slow callback
+//!   delays its own queue, nothing else. Inside a callback every blocking function returns
 //!   QUORATE_ERR_IN_CALLBACK at once, and _free of a service frees nothing; all others may be
 //!   called. A callback must not throw, longjmp or exit its thread. It fails by returning any
 //!   negative status; `err` is never NULL there, and may be given an error of quorate_error_new,
@@ -53,10 +54,11 @@
 //!
 //! SIGNALS, FORK, PROCESS
 //!   The library's threads block all asynchronous signals, SIGPIPE never reaches the host, and no
-//!   signal handler, atexit function or output stream is used. After fork() the child has none of
-//!   the threads: there every call that needs the library returns QUORATE_ERR_FORKED (or NULL, 0)
-//!   and leaves `err` alone, and every free does nothing; the parent is not disturbed. The library
-//!   never aborts the host: a panic inside it is caught, and fails that one call or service.
+//!   signal handler or atexit function is used. Nothing is written to an output stream but, if
+//!   ever, the message of a panic, to stderr. After fork() the child has none of the threads: there
+//!   every call that needs the library returns QUORATE_ERR_FORKED (or NULL, 0) and leaves `err`
+//!   alone, and every free does nothing; the parent is not disturbed. The library never aborts the
+//!   host: a panic inside it is caught, and fails that one call or service.
 //!
 //! BINARY COMPATIBILITY
 //!   Structures are of three kinds. Arguments start with struct_size, set by their _INIT macro, and
@@ -83,12 +85,14 @@
 
 mod block;
 pub mod bytes;
+mod callback;
 pub mod config;
 pub mod entry;
 mod guard;
 mod handle;
 pub mod hooks;
 pub mod info;
+pub mod logger;
 pub mod node;
 pub mod page;
 pub mod propose;
@@ -96,7 +100,9 @@ pub mod queue;
 pub mod result;
 pub mod service;
 pub mod status;
+pub mod storage;
 pub mod tracker;
+pub mod transport;
 pub mod version;
 
 #[cfg(not(target_pointer_width = "64"))]

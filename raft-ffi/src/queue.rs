@@ -38,22 +38,44 @@ pub const QUORATE_OP_REMOVE_NODE: i32 = 8;
 /// A tracker; index is its value.
 pub const QUORATE_OP_TRACKER: i32 = 50;
 
+// Section: Events, for which nobody asked but by quorate_service_subscribe. They have these numbers
+// Section: and no kind of request; `number` counts them.
+
+/// node_id leads in `term`; 0: no leader is known.
+pub const QUORATE_EVENT_LEADER: i32 = 100;
+/// The configuration with the number `index` is in force, or committed: data says which.
+pub const QUORATE_EVENT_MEMBERSHIP: i32 = 101;
+/// The service failed; status and data say why.
+pub const QUORATE_EVENT_FAILED: i32 = 104;
+/// The service has the state `index`, a QUORATE_STATE_*.
+pub const QUORATE_EVENT_STATE: i32 = 105;
+/// The store has no room for new entries (index 1), or has room again (0).
+pub const QUORATE_EVENT_DISK_FULL: i32 = 106;
+/// Something is wrong with the connection to node_id (0: not known which): data says what.
+pub const QUORATE_EVENT_PEER: i32 = 107;
+/// This node gives no votes until it is repaired (index 1), or does so again (0).
+pub const QUORATE_EVENT_ABSTAINING: i32 = 108;
+/// The service is closed; the last event.
+pub const QUORATE_EVENT_CLOSED: i32 = 109;
+
 /// Stands in arrays.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct quorate_completion {
-    /// As given with the request.
+    /// As given with the request or subscription.
     pub token: u64,
-    /// QUORATE_OP_*; skip what you do not know.
+    /// QUORATE_OP_* or QUORATE_EVENT_*; skip what you do not know.
     pub op: i32,
     pub status: quorate_status,
     pub index: u64,
     pub term: u64,
-    /// With NOT_LEADER the leader as last heard of, else 0.
+    /// With NOT_LEADER the leader as last heard of, in an event the node it is about, else 0.
     pub node_id: u64,
     /// The reply (NULL when there is none), or with a negative status the error message.
     pub data: quorate_bytes,
-    pub reserved: u64,
+    /// In an event its number, from 1 on for each service; a gap: events were lost, because more
+    /// than 1,024 were not polled. Else 0.
+    pub number: u64,
 }
 
 /// NULL when no file descriptor is left. Since: 0.1
@@ -197,7 +219,7 @@ fn row(completion: &Completion, data: quorate_bytes) -> quorate_completion {
         term: completion.id.term.0,
         node_id: completion.leader.0,
         data,
-        reserved: 0,
+        number: completion.number,
     }
 }
 
@@ -207,6 +229,14 @@ const _: () = assert!(QUORATE_OP_PROPOSE == OpKind::Propose as i32);
 const _: () = assert!(QUORATE_OP_READ_BARRIER == OpKind::ReadBarrier as i32);
 const _: () = assert!(QUORATE_OP_MEMBERSHIP == OpKind::Membership as i32);
 const _: () = assert!(QUORATE_OP_TRACKER == OpKind::Tracker as i32);
+const _: () = assert!(QUORATE_EVENT_LEADER == OpKind::Leader as i32);
+const _: () = assert!(QUORATE_EVENT_MEMBERSHIP == OpKind::MembershipEvent as i32);
+const _: () = assert!(QUORATE_EVENT_FAILED == OpKind::Failed as i32);
+const _: () = assert!(QUORATE_EVENT_STATE == OpKind::State as i32);
+const _: () = assert!(QUORATE_EVENT_DISK_FULL == OpKind::DiskFull as i32);
+const _: () = assert!(QUORATE_EVENT_PEER == OpKind::Peer as i32);
+const _: () = assert!(QUORATE_EVENT_ABSTAINING == OpKind::Abstaining as i32);
+const _: () = assert!(QUORATE_EVENT_CLOSED == OpKind::Closed as i32);
 
 #[cfg(test)]
 mod tests {

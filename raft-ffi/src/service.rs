@@ -3,9 +3,10 @@
 // Chapter: Service: life and cluster
 
 use crate::bytes::{text, timeout};
-use crate::config::{self, quorate_config};
-use crate::guard::{blocking, fail, quietly, refuse_in_callback};
+use crate::config::{self, Taken, quorate_config};
+use crate::guard::{blocking, fail, guard, quietly, refuse_in_callback};
 use crate::handle::Table;
+use crate::queue::{self, quorate_queue};
 use crate::result::quorate_error;
 use crate::status::{QUORATE_OK, quorate_status};
 use quorate_engine::consensus::types::NodeId;
@@ -35,11 +36,11 @@ pub unsafe extern "C" fn quorate_service_start(
     err: *mut *mut quorate_error,
 ) -> quorate_status {
     blocking(err, || {
-        let (settings, machine) = config::take(config)?;
+        let Taken { settings, machine, parts } = config::take(config)?;
         if out.is_null() {
             return fail(ErrorKind::Invalid, "out is NULL: where would the service go?");
         }
-        let running = Running::new(Service::start(settings, Box::new(machine))?);
+        let running = Running::new(Service::start_with(settings, Box::new(machine), parts)?);
         // SAFETY: not NULL, so by the contract of the header a place for the service.
         unsafe { out.write(SERVICES.insert(running)?) };
         Ok(QUORATE_OK)
@@ -119,6 +120,22 @@ pub unsafe extern "C" fn quorate_service_remove_node(
 ) -> quorate_status {
     blocking(err, || {
         find(service)?.service.remove_node(NodeId(node_id), timeout(timeout_ms))?;
+        Ok(QUORATE_OK)
+    })
+}
+
+/// From now on every event of this service arrives in `queue` as a completion with this token
+/// (QUORATE_EVENT_*): its present state and leader first, then every change, until the queue is
+/// freed or QUORATE_EVENT_CLOSED has come. Non-blocking. Errors: INVALID, CLOSED. Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_service_subscribe(
+    service: *mut quorate_service,
+    queue: *mut quorate_queue,
+    token: u64,
+    err: *mut *mut quorate_error,
+) -> quorate_status {
+    guard(err, || {
+        find(service)?.service.subscribe(&queue::queue(queue)?, token)?;
         Ok(QUORATE_OK)
     })
 }

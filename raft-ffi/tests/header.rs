@@ -29,7 +29,9 @@ fn names(text: &str) -> impl Iterator<Item = &str> {
 
 /// The functions that the header declares: what begins at the margin and has arguments.
 fn declared() -> BTreeSet<String> {
-    let is_declaration = |line: &&str| line.starts_with(|c: char| c.is_ascii_lowercase());
+    let is_declaration = |line: &&str| {
+        line.starts_with(|c: char| c.is_ascii_lowercase()) && !line.starts_with("typedef")
+    };
     let function = |line: &str| names(line.split_once('(')?.0).last().map(str::to_owned);
     HEADER.lines().filter(is_declaration).filter_map(function).collect()
 }

@@ -91,7 +91,7 @@ pub fn value(py: Python<'_>, completion: Completion) -> PyResult<Result<Py<PyAny
         }
         OpKind::Propose => Position::from(id).into_py_any(py),
         OpKind::Tracker => id.index.0.into_py_any(py),
-        OpKind::ReadBarrier | OpKind::Membership => Ok(py.None()),
+        _ => Ok(py.None()),
     };
     value.map(Ok)
 }
