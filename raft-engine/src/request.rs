@@ -69,23 +69,42 @@ impl<'a> Op<'a> {
         }
     }
 
-    /// Checks it, at a node that `listens` or not.
-    pub(crate) fn check(&self, listens: bool) -> Result<Checked<'a>, Error> {
+    /// Checks it, at a node that others reach so.
+    pub(crate) fn check(&self, reach: Reach) -> Result<Checked<'a>, Error> {
         Ok(match self {
             Op::ProposeWait(entry) => Checked::Proposal(*entry, true),
             Op::Propose(entry) => Checked::Proposal(*entry, false),
             Op::ReadBarrier => Checked::Read,
-            Op::InitializeCluster(_) if !listens => return Err(deaf()),
-            Op::InitializeCluster(at) => Checked::Change(Change::Initialize(address(at)?)),
-            Op::AddNode(at) => Checked::Change(Change::Add(address(at)?)),
+            Op::InitializeCluster(_) if reach == Reach::Never => return Err(deaf()),
+            Op::InitializeCluster(at) => Checked::Change(Change::Initialize(address(at, reach)?)),
+            Op::AddNode(at) => Checked::Change(Change::Add(address(at, reach)?)),
             Op::RemoveNode(node) => Checked::Change(Change::Remove(*node)),
         })
     }
 }
 
-fn address(text: &str) -> Result<Address, Error> {
-    if settings::is_address(text) {
+/// How others reach a node.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Reach {
+    /// Not at all.
+    Never,
+    /// At host and port.
+    Port,
+    /// At whatever the host's own network takes for an address.
+    Carrier,
+}
+
+/// The most bytes of an address.
+const MAX_ADDRESS: usize = 1024;
+
+fn address(text: &str, reach: Reach) -> Result<Address, Error> {
+    let fits = (1..=MAX_ADDRESS).contains(&text.len()) && !text.contains('\0');
+    if fits && (reach == Reach::Carrier || settings::is_address(text)) {
         return Ok(Address::from(text));
+    }
+    if reach == Reach::Carrier {
+        let text = format!("an address has 1 to {MAX_ADDRESS} bytes and no zero byte in it");
+        return Err(Error::new(ErrorKind::Invalid, text));
     }
     let text = format!(
         "\"{text}\" is no address: it is written host:port, such as 127.0.0.1:7001 or [::1]:7001"
@@ -114,13 +133,17 @@ mod tests {
 
     #[test]
     fn addresses_are_checked_before_anybody_is_asked() {
-        let kind = |op: Op<'_>, listens| op.check(listens).err().map(|error| error.kind);
+        let kind = |op: Op<'_>, reach| op.check(reach).err().map(|error| error.kind);
         for bad in ["", "host", "host:", ":1", "host:port", "host:65536", "a b:1", "::1:1"] {
-            assert_eq!(kind(Op::AddNode(bad), true), Some(ErrorKind::Invalid), "{bad}");
+            assert_eq!(kind(Op::AddNode(bad), Reach::Port), Some(ErrorKind::Invalid), "{bad}");
         }
         for good in ["host:1", "127.0.0.1:7001", "[::1]:0"] {
-            assert_eq!(kind(Op::AddNode(good), false), None, "{good}");
-            assert_eq!(kind(Op::InitializeCluster(good), false), Some(ErrorKind::Invalid));
+            assert_eq!(kind(Op::AddNode(good), Reach::Never), None, "{good}");
+            assert_eq!(kind(Op::InitializeCluster(good), Reach::Never), Some(ErrorKind::Invalid));
+        }
+        assert_eq!(kind(Op::AddNode("the red door"), Reach::Carrier), None);
+        for bad in ["", "a\0b", &"x".repeat(1025)] {
+            assert_eq!(kind(Op::AddNode(bad), Reach::Carrier), Some(ErrorKind::Invalid));
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::logger::{Level, Log, Logger};
 use crate::os;
 use crate::queue::Queue;
 use crate::report;
-use crate::request::Checked;
+use crate::request::{Checked, Reach};
 pub use crate::request::{Op, Request};
 use crate::settings::{Settings, Storage};
 use crate::slot::Slot;
@@ -62,8 +62,7 @@ pub struct Parts {
 pub struct Service {
     running: Running,
     settings: Settings,
-    /// Others can reach this node.
-    listens: bool,
+    reach: Reach,
     /// With a carrier.
     routes: Option<Arc<Routes>>,
     /// Proposals of this run.
@@ -106,7 +105,11 @@ impl Service {
             .zip(routes.clone())
             .map(|(carrier, routes)| Box::new(Custom::new(carrier, routes)) as Box<dyn Transport>);
         let transport = transport.or(carried);
-        let listens = transport.is_some() || settings.listen.is_some();
+        let reach = match (&transport, &settings.listen) {
+            _ if routes.is_some() => Reach::Carrier,
+            (None, None) => Reach::Never,
+            _ => Reach::Port,
+        };
         let parts = driver::Parts {
             store: match store {
                 Some(store) => store,
@@ -116,9 +119,9 @@ impl Service {
             machine,
             log: logger.map(|(level, logger)| Log::new(level, logger)).unwrap_or_default(),
         };
-        let running = driver::start(options(&settings, listens), parts)?;
+        let running = driver::start(options(&settings, reach != Reach::Never), parts)?;
         let (proposals, closed) = (AtomicU64::new(0), AtomicBool::new(false));
-        Ok(Service { running, settings, listens, routes, proposals, closed })
+        Ok(Service { running, settings, reach, routes, proposals, closed })
     }
 
     /// Stops the service and its threads. Whoever waits gets `Interrupted`. Looking goes on to work,
@@ -346,7 +349,7 @@ impl Service {
         asked: &mut Asked,
     ) -> Result<(), Error> {
         let deadline = clock::deadline(now, timeout);
-        let refusal = match op.check(self.listens) {
+        let refusal = match op.check(self.reach) {
             Ok(Checked::Proposal(entry, applied)) => match self.encode(&entry) {
                 Ok(command) => {
                     asked.proposals.push(Proposal { command, applied, deadline, caller });

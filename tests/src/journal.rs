@@ -39,7 +39,8 @@ impl Door {
         }
     }
 
-    fn pass(&self) {
+    /// Waits until it is open.
+    pub fn pass(&self) {
         let mut state = lock(&self.state);
         state.1 += 1;
         self.changed.notify_all();
