@@ -28,6 +28,8 @@ pub mod state_machine;
 pub mod status;
 pub mod storage;
 #[cfg(feature = "runtime")]
+pub mod stored;
+#[cfg(feature = "runtime")]
 mod timer;
 #[cfg(feature = "runtime")]
 pub mod tracker;

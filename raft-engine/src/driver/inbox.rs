@@ -3,13 +3,13 @@
 
 use super::caller::{Asked, ChangeAsked, Proposal, Reader};
 use super::peers;
-use super::recover::Stored;
 use crate::consensus::command::Entry;
 use crate::consensus::event::FetchId;
 use crate::consensus::message::Message;
 use crate::consensus::types::Index;
 use crate::error::Error;
 use crate::slot::lock;
+use crate::stored::Stored;
 use crate::transport::Inbound;
 use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};

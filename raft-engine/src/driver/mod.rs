@@ -23,7 +23,6 @@ mod jobs;
 mod peers;
 mod persist;
 mod reads;
-mod recover;
 mod requests;
 mod start;
 mod switch;

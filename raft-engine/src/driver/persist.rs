@@ -5,7 +5,6 @@
 use super::inbox::Inbox;
 use super::jobs::{Jobs, Taken};
 use super::reads;
-use super::recover::{self, Stored};
 use crate::codec;
 use crate::consensus::message::Message;
 use crate::consensus::ready::{Fetch, HardState, Write};
@@ -14,6 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::os;
 use crate::slot::Slot;
 use crate::storage::{LogReader, LogStore, Record, StorageError};
+use crate::stored::{self, Stored};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -96,7 +96,7 @@ fn run(
     opened: &Slot<Result<Opened, Error>>,
 ) {
     let work = AssertUnwindSafe(|| {
-        let stored = match recover::open(&mut *store) {
+        let stored = match stored::open(&mut *store) {
             Ok(stored) => stored,
             Err(error) => return opened.fill(Err(error)),
         };
@@ -182,7 +182,7 @@ impl Writer<'_> {
 
     fn execute(&mut self, write: Write, round: &mut Round) -> Result<(), StorageError> {
         if let Some(state) = write.state {
-            recover::put_state(self.store, &state)?;
+            stored::put_state(self.store, &state)?;
             self.stored.state = state;
         }
         if let Some(keep) = write.keep_to {
@@ -229,7 +229,7 @@ impl Writer<'_> {
 
     fn close(&mut self) -> Result<(), StorageError> {
         self.stored.state.closed = true;
-        recover::put_state(self.store, &self.stored.state)
+        stored::put_state(self.store, &self.stored.state)
     }
 
     fn look_for_room(&mut self) {

@@ -5,13 +5,13 @@
 use super::inbox::Inbox;
 use super::jobs::{Jobs, Taken};
 use super::persist::{Job, no_thread};
-use super::recover::unreadable;
 use crate::codec;
 use crate::consensus::command::Entry;
 use crate::consensus::ready::Fetch;
 use crate::error::{Error, ErrorKind};
 use crate::os;
 use crate::storage::{LogReader, Record, StorageError, StorageErrorKind};
+use crate::stored::unreadable;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

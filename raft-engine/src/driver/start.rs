@@ -9,7 +9,6 @@ use super::inbox::Inbox;
 use super::peers::Peers;
 use super::persist::{Opened, Persister, no_thread};
 use super::reads::Fetcher;
-use super::recover::{self, Stored};
 use super::requests::Requests;
 use super::view::View;
 use super::waiters::Waiters;
@@ -24,6 +23,7 @@ use crate::os;
 use crate::slot::{Slot, lock};
 use crate::state_machine::{Applied, StateMachine};
 use crate::storage::{LogReader, LogStore};
+use crate::stored::{self, Stored};
 use crate::transport::{LocalIdentity, Sink, Transport};
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -156,14 +156,14 @@ impl Ground {
             return Err(unreachable_member());
         }
         let (applier, held) = Applier::start(machine, Arc::clone(&inbox))?;
-        let applied = recover::check_applied(&stored, &held)?;
+        let applied = stored::check_applied(&stored, &held)?;
         Ok(Ground { inbox, applier, persister, reader, stored, held, applied })
     }
 
     fn core(&self, options: &Options) -> Result<Raft, Error> {
-        let next_lineage = ClusterId(recover::draw_id()?);
+        let next_lineage = ClusterId(stored::draw_id()?);
         let restored = self.stored.restored(self.applied, next_lineage);
-        Ok(Raft::new(options.config.clone(), restored, recover::draw()?, clock::now()))
+        Ok(Raft::new(options.config.clone(), restored, stored::draw()?, clock::now()))
     }
 
     /// Tells quorate-apply where it begins.

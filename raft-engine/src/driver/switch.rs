@@ -4,12 +4,12 @@
 //! may lose messages anyway. A crash in between is finished by the next start.
 
 use super::inbox::Batch;
-use super::recover::{self, Stored};
 use super::{Driver, apply, persist};
 use crate::consensus::raft::Raft;
 use crate::consensus::ready::HardState;
 use crate::consensus::types::{ClusterId, Index, Time};
 use crate::error::Error;
+use crate::stored::{self, Stored};
 
 /// How far the change of lineage is.
 #[derive(Default)]
@@ -52,9 +52,9 @@ impl Driver {
     }
 
     fn begin_anew(&mut self, now: Time, stored: &Stored, applied: Index) -> Result<(), Error> {
-        let next_lineage = ClusterId(recover::draw_id()?);
+        let next_lineage = ClusterId(stored::draw_id()?);
         let restored = stored.restored(applied, next_lineage);
-        self.raft = Raft::new(self.options.config.clone(), restored, recover::draw()?, now);
+        self.raft = Raft::new(self.options.config.clone(), restored, stored::draw()?, now);
         self.publish(); // its first messages already come from its new run
         self.carry_out(now, Vec::new())
     }
