@@ -1,3 +1,5 @@
+//! A host's store that is honest, and the same one when it lies.
+
 use super::*;
 use crate::storage::conformance::{self, Make};
 use std::collections::BTreeMap;
