@@ -27,7 +27,6 @@ mod slot;
 pub mod state_machine;
 pub mod status;
 pub mod storage;
-#[cfg(feature = "runtime")]
 pub mod stored;
 #[cfg(feature = "runtime")]
 mod timer;

@@ -4,16 +4,13 @@
 
 use super::inbox::Inbox;
 use super::jobs::{Jobs, Taken};
-use super::reads;
-use crate::codec;
-use crate::consensus::message::Message;
+use super::start::draw;
 use crate::consensus::ready::{Fetch, HardState, Write};
-use crate::consensus::types::Index;
 use crate::error::{Error, ErrorKind};
 use crate::os;
 use crate::slot::Slot;
-use crate::storage::{LogReader, LogStore, Record, StorageError};
-use crate::stored::{self, Stored};
+use crate::storage::{LogReader, LogStore, StorageError};
+use crate::stored::{LogWriter, Stored};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -90,20 +87,18 @@ pub(crate) fn no_thread(error: std::io::Error) -> Error {
 }
 
 fn run(
-    mut store: Box<dyn LogStore>,
+    store: Box<dyn LogStore>,
     jobs: &Jobs<Job>,
     inbox: &Inbox,
     opened: &Slot<Result<Opened, Error>>,
 ) {
     let work = AssertUnwindSafe(|| {
-        let stored = match stored::open(&mut *store) {
-            Ok(stored) => stored,
+        let log = match LogWriter::open(store, &mut draw) {
+            Ok(log) => log,
             Err(error) => return opened.fill(Err(error)),
         };
-        let reader = store.reader();
-        opened.fill(Ok(Opened { stored: stored.clone(), reader }));
-        let mut writer =
-            Writer { store: &mut *store, stored, inbox, records: Vec::new(), full: false };
+        opened.fill(Ok(Opened { stored: log.stored().clone(), reader: log.reader() }));
+        let mut writer = Writer { log, inbox, full: false };
         if let Err(error) = writer.work(jobs) {
             inbox.fail(failed(&error));
         }
@@ -123,11 +118,8 @@ fn failed(error: &StorageError) -> Error {
 }
 
 struct Writer<'a> {
-    store: &'a mut dyn LogStore,
-    stored: Stored,
+    log: LogWriter,
     inbox: &'a Inbox,
-    /// Kept for its memory.
-    records: Vec<Record>,
     /// The store has no room.
     full: bool,
 }
@@ -146,7 +138,7 @@ impl Writer<'_> {
                     Job::Write(write) => self.round(write, &mut waiting, jobs)?,
                     Job::Fetch(fetch) => self.fetch(&fetch)?,
                     Job::Switch(state) => self.switch(state)?,
-                    Job::Close => return self.close(),
+                    Job::Close => return self.log.close(),
                 }
             }
         }
@@ -160,80 +152,31 @@ impl Writer<'_> {
         jobs: &Jobs<Job>,
     ) -> Result<(), StorageError> {
         jobs.take_more(waiting);
-        let mut round = Round::default();
-        self.execute(first, &mut round)?;
-        while round.bytes < ROUND_BYTES
-            && let Some(Job::Write(_)) = waiting.front()
-            && let Some(Job::Write(write)) = waiting.pop_front()
-        {
-            self.execute(write, &mut round)?;
-        }
-        self.append(&mut round)?;
-        if round.unsynced {
-            self.store.sync()?;
-        }
+        let mut first = Some(first);
+        let round = self.log.carry_out(|bytes| first.take().or_else(|| more(waiting, bytes)))?;
         self.inbox.add(|batch| {
             batch.persisted = round.seq;
-            batch.released.append(&mut round.after);
+            batch.released.extend(round.after);
         });
         self.look_for_room();
         Ok(())
     }
 
-    fn execute(&mut self, write: Write, round: &mut Round) -> Result<(), StorageError> {
-        if let Some(state) = write.state {
-            stored::put_state(self.store, &state)?;
-            self.stored.state = state;
-        }
-        if let Some(keep) = write.keep_to {
-            self.append(round)?;
-            self.store.truncate_suffix(keep.next())?;
-            self.stored.cut(keep);
-            round.unsynced = true;
-        }
-        self.stored.append(&write.append);
-        self.records.extend(write.append.iter().map(codec::encode_entry));
-        round.bytes += write.append.iter().map(|entry| entry.size()).sum::<usize>();
-        round.commit = round.commit.max(write.commit_hint);
-        round.seq = write.seq;
-        round.after.extend(write.after);
-        Ok(())
-    }
-
-    /// Appends what was collected.
-    fn append(&mut self, round: &mut Round) -> Result<(), StorageError> {
-        if !self.records.is_empty() {
-            self.store.append(&self.records, round.commit)?;
-            self.records.clear();
-            round.unsynced = true;
-        }
-        Ok(())
-    }
-
     fn fetch(&mut self, fetch: &Fetch) -> Result<(), StorageError> {
-        if fetch.to > self.stored.last {
-            return Ok(()); // it was cut meanwhile, and whoever asked has another role now
+        if let Some(entries) = self.log.fetch(fetch)? {
+            self.inbox.add(|batch| batch.fetched.push((fetch.id, entries)));
         }
-        let records = self.store.read(fetch.from, fetch.to, fetch.max_bytes)?;
-        let entries = reads::entries(records)?;
-        self.inbox.add(|batch| batch.fetched.push((fetch.id, entries)));
         Ok(())
     }
 
     fn switch(&mut self, state: HardState) -> Result<(), StorageError> {
-        self.stored.switch(self.store, state)?;
-        let stored = Box::new(self.stored.clone());
+        let stored = Box::new(self.log.switch(state)?);
         self.inbox.add(|batch| batch.cut = Some(stored));
         Ok(())
     }
 
-    fn close(&mut self) -> Result<(), StorageError> {
-        self.stored.state.closed = true;
-        stored::put_state(self.store, &self.stored.state)
-    }
-
     fn look_for_room(&mut self) {
-        let full = !self.store.has_room();
+        let full = !self.log.has_room();
         if full != self.full {
             self.full = full;
             self.inbox.add(|batch| batch.disk_full = Some(full));
@@ -241,12 +184,8 @@ impl Writer<'_> {
     }
 }
 
-/// Writes that become durable together.
-#[derive(Default)]
-struct Round {
-    seq: u64,
-    commit: Index,
-    bytes: usize,
-    unsynced: bool,
-    after: Vec<Message>,
+/// The next write, if that is what comes next and the round is not full.
+fn more(waiting: &mut VecDeque<Job>, bytes: usize) -> Option<Write> {
+    let job = waiting.pop_front_if(|job| bytes < ROUND_BYTES && matches!(job, Job::Write(_)))?;
+    if let Job::Write(write) = job { Some(write) } else { None }
 }

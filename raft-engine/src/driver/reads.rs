@@ -5,13 +5,11 @@
 use super::inbox::Inbox;
 use super::jobs::{Jobs, Taken};
 use super::persist::{Job, no_thread};
-use crate::codec;
-use crate::consensus::command::Entry;
 use crate::consensus::ready::Fetch;
 use crate::error::{Error, ErrorKind};
 use crate::os;
-use crate::storage::{LogReader, Record, StorageError, StorageErrorKind};
-use crate::stored::unreadable;
+use crate::storage::{LogReader, StorageError};
+use crate::stored::entries;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -105,14 +103,4 @@ fn run(mut reader: Box<dyn LogReader>, jobs: &Jobs<(Fetch, u64)>, cuts: &AtomicU
 fn failed(error: &StorageError) -> Error {
     let text = format!("the log can't be read and this node stopped: {error}");
     Error::new(ErrorKind::StorageFailed, text)
-}
-
-/// Records as entries.
-pub(crate) fn entries(records: Vec<Record>) -> Result<Vec<Entry>, StorageError> {
-    let entry = |record: Record| {
-        let index = record.index;
-        let broken = || StorageError::new(StorageErrorKind::Corrupt, unreadable(index));
-        codec::decode_entry(record).ok_or_else(broken)
-    };
-    records.into_iter().map(entry).collect()
 }

@@ -161,9 +161,9 @@ impl Ground {
     }
 
     fn core(&self, options: &Options) -> Result<Raft, Error> {
-        let next_lineage = ClusterId(stored::draw_id()?);
+        let next_lineage = ClusterId(stored::draw_id(&mut draw)?);
         let restored = self.stored.restored(self.applied, next_lineage);
-        Ok(Raft::new(options.config.clone(), restored, stored::draw()?, clock::now()))
+        Ok(Raft::new(options.config.clone(), restored, draw()?, clock::now()))
     }
 
     /// Tells quorate-apply where it begins.
@@ -181,6 +181,14 @@ impl Ground {
         })));
         (view, waiters)
     }
+}
+
+/// A random number.
+pub(super) fn draw() -> Result<u64, Error> {
+    os::random_u64().map_err(|error| {
+        let text = format!("the system gives no random numbers: {error}");
+        Error::new(ErrorKind::Io, text)
+    })
 }
 
 fn unreachable_member() -> Error {

@@ -4,6 +4,7 @@
 //! may lose messages anyway. A crash in between is finished by the next start.
 
 use super::inbox::Batch;
+use super::start::draw;
 use super::{Driver, apply, persist};
 use crate::consensus::raft::Raft;
 use crate::consensus::ready::HardState;
@@ -52,9 +53,9 @@ impl Driver {
     }
 
     fn begin_anew(&mut self, now: Time, stored: &Stored, applied: Index) -> Result<(), Error> {
-        let next_lineage = ClusterId(stored::draw_id()?);
+        let next_lineage = ClusterId(stored::draw_id(&mut draw)?);
         let restored = stored.restored(applied, next_lineage);
-        self.raft = Raft::new(self.options.config.clone(), restored, stored::draw()?, now);
+        self.raft = Raft::new(self.options.config.clone(), restored, draw()?, now);
         self.publish(); // its first messages already come from its new run
         self.carry_out(now, Vec::new())
     }

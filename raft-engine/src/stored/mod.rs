@@ -1,6 +1,14 @@
 //! What is stored, as the protocol needs it at its start: identity and hard state, where terms begin,
-//! the configurations. Kept up to date by quorate-log, because a node that changes its lineage starts
-//! a new core from what is stored while the store stays open.
+//! the configurations. Kept up to date by whoever writes (`writer`), because a node that changes its
+//! lineage starts a new core from what is stored while the store stays open.
+//!
+//! Without threads, clock and randomness of its own, so that a simulator runs it as it is.
+
+mod writer;
+
+#[cfg(feature = "runtime")]
+pub(crate) use writer::entries;
+pub use writer::{LogWriter, Round};
 
 use crate::codec;
 use crate::consensus::command::{Entry, Payload};
@@ -9,14 +17,13 @@ use crate::consensus::raft::Restored;
 use crate::consensus::ready::HardState;
 use crate::consensus::types::{ClusterId, Incarnation, Index, NodeId, Term};
 use crate::error::{Error, ErrorKind};
-use crate::os;
 use crate::state_machine::Applied;
 use crate::storage::{LogStore, Record, Recovered, STATE_KEY, StorageError, StorageErrorKind};
 use std::sync::Arc;
 
 /// What a log holds, without its entries.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Stored {
+pub struct Stored {
     /// The hard state.
     pub state: HardState,
     first: Index,
@@ -47,7 +54,7 @@ impl Stored {
     }
 
     /// Entries were appended.
-    pub(crate) fn append(&mut self, entries: &[Entry]) {
+    fn append(&mut self, entries: &[Entry]) {
         for entry in entries {
             if self.terms.last().is_none_or(|(_, term)| *term != entry.term) {
                 self.terms.push((entry.index, entry.term));
@@ -62,7 +69,7 @@ impl Stored {
     }
 
     /// The log was cut after `keep`.
-    pub(crate) fn cut(&mut self, keep: Index) {
+    fn cut(&mut self, keep: Index) {
         self.last = self.last.min(keep);
         self.terms.retain(|(first, _)| *first <= keep);
         self.memberships.retain(|(index, _)| *index <= keep);
@@ -71,7 +78,7 @@ impl Stored {
     }
 
     /// The term of the entry at `index`, if that is here.
-    pub(crate) fn term(&self, index: Index) -> Option<Term> {
+    fn term(&self, index: Index) -> Option<Term> {
         if index.next() == self.first {
             return Some(self.prev_term);
         }
@@ -83,13 +90,15 @@ impl Stored {
     }
 
     /// Whether the node was in a cluster when it stopped, or on its way into one.
-    pub(crate) fn in_cluster(&self) -> bool {
+    #[must_use]
+    pub fn in_cluster(&self) -> bool {
         self.state.joining
             || self.memberships.iter().any(|(_, m)| m.cluster == self.state.lineage && m.number > 0)
     }
 
     /// The start of a core.
-    pub(crate) fn restored(&self, applied: Index, next_lineage: ClusterId) -> Restored {
+    #[must_use]
+    pub fn restored(&self, applied: Index, next_lineage: ClusterId) -> Restored {
         Restored {
             state: self.state.clone(),
             first: self.first,
@@ -106,11 +115,7 @@ impl Stored {
 
     /// Makes the state durable, cuts the log as it says, and makes durable that this is done. After a
     /// crash in between the next start does it again.
-    pub(crate) fn switch(
-        &mut self,
-        store: &mut dyn LogStore,
-        state: HardState,
-    ) -> Result<(), StorageError> {
+    fn switch(&mut self, store: &mut dyn LogStore, state: HardState) -> Result<(), StorageError> {
         put_state(store, &state)?;
         self.state = state;
         self.finish_cut(store)
@@ -131,7 +136,7 @@ impl Stored {
 }
 
 /// Makes the state durable.
-pub(crate) fn put_state(store: &mut dyn LogStore, state: &HardState) -> Result<(), StorageError> {
+fn put_state(store: &mut dyn LogStore, state: &HardState) -> Result<(), StorageError> {
     store.metadata_put(STATE_KEY, &codec::encode_state(state))
 }
 
@@ -151,18 +156,22 @@ pub(crate) fn unreadable(index: Index) -> String {
     )
 }
 
+/// Draws random numbers.
+pub type Draw<'a> = &'a mut dyn FnMut() -> Result<u64, Error>;
+
 /// Opens the store and begins a new run: a new incarnation, durable before anybody hears of it. A cut
 /// that a crash interrupted is finished.
-pub(crate) fn open(store: &mut dyn LogStore) -> Result<Stored, Error> {
+fn open(store: &mut dyn LogStore, draw: Draw<'_>) -> Result<Stored, Error> {
     let found = store.open().map_err(Error::opening)?;
     let state = store.metadata_get(STATE_KEY).map_err(Error::opening)?;
     let state = match state {
         Some(bytes) => codec::decode_state(&bytes).ok_or_else(unknown_state)?,
         None if found.last > Index::ZERO => return Err(state_lost()),
-        None => fresh()?,
+        None => fresh(draw)?,
     };
     let mut stored = Stored::new(state, found).map_err(Error::opening)?;
-    stored.state.incarnation = next_run(stored.state.incarnation)?;
+    let run = stored.state.incarnation.counter() + 1;
+    stored.state.incarnation = Incarnation(run << 40 | draw()? >> 24);
     stored.state.closed = false;
     put_state(store, &stored.state).map_err(Error::opening)?;
     if stored.state.cut_pending {
@@ -172,29 +181,20 @@ pub(crate) fn open(store: &mut dyn LogStore) -> Result<Stored, Error> {
 }
 
 /// The identity of a new directory.
-fn fresh() -> Result<HardState, Error> {
+fn fresh(draw: Draw<'_>) -> Result<HardState, Error> {
     Ok(HardState {
         directory: draw()?,
-        node: NodeId(draw_id()?),
-        lineage: ClusterId(draw_id()?),
+        node: NodeId(draw_id(draw)?),
+        lineage: ClusterId(draw_id(draw)?),
         ..HardState::default()
     })
 }
 
-fn next_run(last: Incarnation) -> Result<Incarnation, Error> {
-    Ok(Incarnation((last.counter() + 1) << 40 | draw()? >> 24))
-}
-
-/// A random number.
-pub(crate) fn draw() -> Result<u64, Error> {
-    os::random_u64().map_err(|error| {
-        let text = format!("the system gives no random numbers: {error}");
-        Error::new(ErrorKind::Io, text)
-    })
-}
-
 /// A random id, in 1..2^63.
-pub(crate) fn draw_id() -> Result<u64, Error> {
+///
+/// # Errors
+/// There are no random numbers.
+pub fn draw_id(draw: Draw<'_>) -> Result<u64, Error> {
     Ok((draw()? >> 1).max(1))
 }
 
@@ -212,7 +212,10 @@ fn state_lost() -> Error {
 }
 
 /// Whether the state machine fits the log. Returns what it has applied, as far as the log goes.
-pub(crate) fn check_applied(stored: &Stored, applied: &Applied) -> Result<Index, Error> {
+///
+/// # Errors
+/// `StateMachine`: it is ahead of the log, behind it, or of another history.
+pub fn check_applied(stored: &Stored, applied: &Applied) -> Result<Index, Error> {
     let refuse = |text: String| Err(Error::new(ErrorKind::StateMachine, text));
     let (at, first, last) = (applied.index, stored.first, stored.last);
     if at.next() < first {
@@ -264,6 +267,7 @@ mod tests {
     use crate::consensus::ready::Former;
     use crate::consensus::types::{Address, EntryId};
     use crate::storage::memory::Memory;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     fn entry(index: u64, term: u64, payload: Payload) -> Entry {
         Entry { index: Index(index), term: Term(term), payload }
@@ -391,12 +395,18 @@ mod tests {
         }
     }
 
+    /// Other numbers at each call.
+    fn drawn() -> impl FnMut() -> Result<u64, Error> {
+        static LAST: AtomicU64 = AtomicU64::new(1);
+        || Ok(LAST.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
     #[test]
     fn each_run_has_its_own_incarnation_and_the_node_stays_the_same() {
         let mut store = Memory::new();
-        let first = open(&mut store).expect("it is new").state;
+        let first = open(&mut store, &mut drawn()).expect("it is new").state;
         assert!(first.node.0 > 0 && first.lineage.0 > 0 && first.node.0 < 1 << 63);
-        let second = open(&mut store).expect("it is known").state;
+        let second = open(&mut store, &mut drawn()).expect("it is known").state;
         assert_eq!((first.node, first.lineage), (second.node, second.lineage));
         let runs = [first.incarnation, second.incarnation];
         assert_eq!(runs.map(Incarnation::counter), [1, 2]);
@@ -404,7 +414,7 @@ mod tests {
         let mut lost = Memory::new();
         let record = codec::encode_entry(&entry(1, 1, Payload::Noop));
         lost.append(&[record], Index(0)).expect("it takes everything");
-        assert_eq!(open(&mut lost).expect_err("no state").kind, ErrorKind::Corrupt);
+        assert_eq!(open(&mut lost, &mut drawn()).expect_err("no state").kind, ErrorKind::Corrupt);
     }
 
     #[test]
@@ -413,7 +423,7 @@ mod tests {
         let mut seen = Vec::new();
         for calls in 0..6 {
             let mut store = Memory::new();
-            let mut stored = open(&mut store).expect("it is new");
+            let mut stored = open(&mut store, &mut drawn()).expect("it is new");
             let records: Vec<Record> = entries.iter().map(codec::encode_entry).collect();
             store.append(&records, Index(3)).expect("it takes everything");
             stored.append(&entries);
@@ -423,7 +433,7 @@ mod tests {
             let state = HardState { lineage, cut_pending, cut_to, ..stored.state.clone() };
             let finished =
                 stored.switch(&mut Failing { store: store.clone(), calls }, state).is_ok();
-            let again = open(&mut store).expect("what is there is whole");
+            let again = open(&mut store, &mut drawn()).expect("what is there is whole");
             let end = (again.state.lineage, again.last.0, store.open().expect("open").last.0);
             let whole = if calls == 0 { (old, 5, 5) } else { (lineage, 3, 3) };
             assert_eq!(end, whole, "after {calls} calls");
