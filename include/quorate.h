@@ -596,11 +596,6 @@ quorate_status quorate_config_state_machine(quorate_config *config,
 quorate_status quorate_config_storage(quorate_config *config, const quorate_storage *storage,
                                       quorate_error **err);
 
-/// Instead of the setting "listen": others reach this node by quorate_service_deliver. Copies the
-/// table; a second one replaces the first. Errors: INVALID (no send, bad struct_size). Since: 0.1
-quorate_status quorate_config_transport(quorate_config *config, const quorate_transport *transport,
-                                        quorate_error **err);
-
 /// Where the service's log lines go. Copies the table; a second one replaces the first. Errors:
 /// INVALID (no write, bad level or struct_size). Since: 0.1
 quorate_status quorate_config_logger(quorate_config *config, const quorate_logger *logger,
@@ -937,6 +932,11 @@ typedef struct quorate_transport {
 #define QUORATE_FRAME_REQUEST_VOTE 2
 /// A node is asked who it is or to become a member, or answers.
 #define QUORATE_FRAME_JOIN 3
+
+/// Instead of the setting "listen": others reach this node by quorate_service_deliver. Copies the
+/// table; a second one replaces the first. Errors: INVALID (no send, bad struct_size). Since: 0.1
+quorate_status quorate_config_transport(quorate_config *config, const quorate_transport *transport,
+                                        quorate_error **err);
 
 /// Hands over one frame that `send` of another node was given. It is copied, and answers leave
 /// through `send`. Non-blocking, from any thread, callbacks included. Errors: BUSY (dropped),

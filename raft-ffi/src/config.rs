@@ -11,7 +11,7 @@ use crate::logger::{Lines, quorate_logger};
 use crate::result::quorate_error;
 use crate::status::{QUORATE_OK, quorate_status};
 use crate::storage::{Store, quorate_storage};
-use crate::transport::{Network, quorate_transport};
+use crate::transport::Network;
 use quorate_engine::error::{Error, ErrorKind};
 use quorate_engine::logger::{Level, Logger};
 use quorate_engine::service;
@@ -116,25 +116,6 @@ pub unsafe extern "C" fn quorate_config_storage(
     })
 }
 
-/// Instead of the setting "listen": others reach this node by quorate_service_deliver. Copies the
-/// table; a second one replaces the first. Errors: INVALID (no send, bad struct_size). Since: 0.1
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn quorate_config_transport(
-    config: *mut quorate_config,
-    transport: *const quorate_transport,
-    err: *mut *mut quorate_error,
-) -> quorate_status {
-    // SAFETY: by the contract of the header, a table as large as it says.
-    let context = unsafe { Context::of(transport) };
-    guard(err, move || {
-        // SAFETY: likewise.
-        let network = unsafe { Network::new(transport, context) }?;
-        let former = CONFIGS.get(config)?.change(|parts| Ok(parts.network.replace(network)))?;
-        drop(former); // Calls the host, so after the lock.
-        Ok(QUORATE_OK)
-    })
-}
-
 /// Where the service's log lines go. Copies the table; a second one replaces the first. Errors:
 /// INVALID (no write, bad level or struct_size). Since: 0.1
 #[unsafe(no_mangle)]
@@ -152,6 +133,13 @@ pub unsafe extern "C" fn quorate_config_logger(
         drop(former); // Calls the host, so after the lock.
         Ok(QUORATE_OK)
     })
+}
+
+/// Puts a network into a config, in place of the one that it may have.
+pub(crate) fn set_network(config: *mut quorate_config, network: Network) -> Result<(), Error> {
+    let former = CONFIGS.get(config)?.change(|parts| Ok(parts.network.replace(network)))?;
+    drop(former); // Calls the host, so after the lock.
+    Ok(())
 }
 
 static CONFIGS: Table<Config> = Table::new(0xa1, "config");

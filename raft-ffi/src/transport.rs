@@ -4,6 +4,7 @@
 
 use crate::bytes::{array, sized};
 use crate::callback::{Context, called};
+use crate::config::{self, quorate_config};
 use crate::guard::{fail, guard};
 use crate::result::quorate_error;
 use crate::service::{find, quorate_service};
@@ -44,6 +45,24 @@ pub struct quorate_transport {
 }
 
 // Verbatim: #define QUORATE_TRANSPORT_INIT {(uint32_t)sizeof(quorate_transport), 0, NULL, NULL, NULL}
+
+/// Instead of the setting "listen": others reach this node by quorate_service_deliver. Copies the
+/// table; a second one replaces the first. Errors: INVALID (no send, bad struct_size). Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_config_transport(
+    config: *mut quorate_config,
+    transport: *const quorate_transport,
+    err: *mut *mut quorate_error,
+) -> quorate_status {
+    // SAFETY: by the contract of the header, a table as large as it says.
+    let context = unsafe { Context::of(transport) };
+    guard(err, move || {
+        // SAFETY: likewise.
+        let network = unsafe { Network::new(transport, context) }?;
+        config::set_network(config, network)?;
+        Ok(QUORATE_OK)
+    })
+}
 
 /// Hands over one frame that `send` of another node was given. It is copied, and answers leave
 /// through `send`. Non-blocking, from any thread, callbacks included. Errors: BUSY (dropped),
