@@ -13,6 +13,8 @@ pub mod memory;
 pub mod wal;
 
 pub(crate) mod bounds;
+mod directory;
+mod integers;
 
 use crate::consensus::types::{Index, Term};
 use bytes::Bytes;

@@ -2,10 +2,10 @@
 
 use super::frame::{Frame, Link, Op, Run};
 use super::log_index::LogIndex;
-use super::refuse;
 use super::segment::Segment;
 use crate::consensus::command::kind;
 use crate::consensus::types::Index;
+use crate::storage::directory::refuse;
 use crate::storage::{Record, Recovered, StorageError, kind_of};
 use bytes::Bytes;
 use std::collections::BTreeMap;

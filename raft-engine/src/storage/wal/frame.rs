@@ -6,6 +6,7 @@
 //! frame verifies only as a whole, and only in its place.
 
 use crate::consensus::types::{Index, Term};
+use crate::storage::integers::{u16_at, u32_at, u64_at};
 
 /// Bytes before the control.
 pub(super) const HEAD: usize = 32;
@@ -337,18 +338,6 @@ fn crc_of(salt: u64, offset: u64, head: &[u8]) -> u32 {
     place[..8].copy_from_slice(&salt.to_le_bytes());
     place[8..].copy_from_slice(&offset.to_le_bytes());
     crc32c::crc32c_append(crc32c::crc32c(&place), &head[4..])
-}
-
-pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
-}
-
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
-}
-
-pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
 #[cfg(test)]

@@ -12,33 +12,29 @@
 //! begins with its first call that writes; it never writes into a segment of an earlier run. After a
 //! write or sync that failed, every call fails: what reached the disk is unknown.
 
-mod directory;
 mod found;
 mod frame;
-mod host;
 mod log_index;
 mod pending;
 mod prepare;
 mod reader;
 mod recovery;
-mod refuse;
 mod run;
 mod segment;
-mod state_file;
 mod writer;
 
 use super::bounds::Bounds;
+use super::directory::state_file::State;
+use super::directory::values::{self, Values};
+use super::directory::{Directory, Paths};
 use super::fs::{Disk, Fs};
 use super::{LogReader, LogStore, Record, Recovered, STATE_KEY, StorageError, StorageErrorKind};
 use crate::codec::STATE_BYTES;
 use crate::consensus::types::{Index, Term};
-use directory::{Directory, Paths};
 use found::Found;
-use host::Values;
 use pending::Pending;
 use reader::{Log, Reader, SharedLog};
 use run::Run;
-use state_file::State;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -131,7 +127,7 @@ impl Wal {
         let (mut found, mut host) = (Found::default(), Values::new());
         if let Some(file) = &directory.state {
             found = recovery::recover(fs, &paths.wal, file.state())?;
-            host = host::read(fs, &paths.host, file.state().directory())?;
+            host = values::read(fs, &paths.host, file.state().directory())?;
         }
         let mut recovered = found.recovered();
         let log = Log { index: std::mem::take(&mut found.log), segments: found.segments.clone() };
@@ -329,7 +325,7 @@ impl Opened {
         self.run(context)?;
         let directory = self.directory.state.as_ref().map_or(0, |file| file.state().directory());
         self.host.insert(key.into(), value.to_vec());
-        host::write(context.fs.as_ref(), &context.paths.host, directory, &self.host)
+        values::write(context.fs.as_ref(), &context.paths.host, directory, &self.host)
     }
 }
 

@@ -6,9 +6,9 @@
 
 use super::frame::{Flaw, HEAD, Header, Op, Run, steps};
 use super::log_index::LogIndex;
-use super::refuse;
 use super::segment::Segment;
 use crate::consensus::types::Index;
+use crate::storage::directory::refuse;
 use crate::storage::fs::{Access, File, Fs};
 use crate::storage::{LogReader, Record, StorageError};
 use bytes::Bytes;

@@ -5,15 +5,15 @@
 //! was damaged. Without such a proof n was never acknowledged. Nothing here writes.
 
 use super::found::{Found, Tail};
-use super::frame::{Flaw, Frame, HEAD, Header, Link, u64_at, verify_head};
+use super::frame::{Flaw, Frame, HEAD, Header, Link, verify_head};
 use super::log_index::LogIndex;
-use super::refuse;
-use super::segment::{FIRST_FRAME, Segment, number_of, path_of, read_header};
-use super::state_file::State;
+use super::segment::{FIRST_FRAME, Segment, path_of, read_header};
 use crate::storage::StorageError;
+use crate::storage::directory::state_file::State;
+use crate::storage::directory::{names, number_of, refuse};
 use crate::storage::fs::{Access, File, Fs};
+use crate::storage::integers::u64_at;
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,18 +33,6 @@ pub(super) fn recover(fs: &dyn Fs, dir: &Path, state: &State) -> Result<Found, S
     }
     scan.judge_end()?;
     Ok(scan.found)
-}
-
-/// The names in `dir`; none when it is not there yet.
-pub(super) fn names(fs: &dyn Fs, dir: &Path) -> Result<Vec<String>, StorageError> {
-    match fs.list(dir) {
-        Ok(mut names) => {
-            names.sort();
-            Ok(names)
-        }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(e) => Err(StorageError::io("list", dir, &e)),
-    }
 }
 
 /// Checks the header of every segment, and keeps apart those that may hold frames of the log.

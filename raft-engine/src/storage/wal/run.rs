@@ -3,14 +3,14 @@
 //! The order of steps is what makes every crash between two of them harmless; each is commented where
 //! it matters.
 
-use super::directory::Paths;
 use super::found::{Found, Tail};
 use super::prepare::Preparer;
 use super::segment::{Plan, Ready, Segment};
-use super::state_file::{End, State, StateFile};
 use super::writer::Writer;
 use super::{Context, Opened, Stage};
 use crate::codec::STATE_BYTES;
+use crate::storage::directory::Paths;
+use crate::storage::directory::state_file::{End, State, StateFile};
 use crate::storage::fs::{Access, Fs};
 use crate::storage::{StorageError, StorageErrorKind};
 use std::path::{Path, PathBuf};

@@ -4,9 +4,10 @@
 //! drawn anew each time, so that nothing a file held before, and nothing that imitates a frame, can
 //! verify.
 
-use super::frame::{u16_at, u64_at};
-use super::{refuse, state_file::VERSION};
+use crate::storage::directory::refuse;
+use crate::storage::directory::state_file::VERSION;
 use crate::storage::fs::{Access, File, Fs};
+use crate::storage::integers::{u16_at, u64_at};
 use crate::storage::{StorageError, StorageErrorKind};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
@@ -38,13 +39,6 @@ pub(super) fn path_of(dir: &Path, number: u64) -> PathBuf {
 /// A file on its way to being a segment.
 pub(super) fn path_in_preparation(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("{number:016x}.tmp"))
-}
-
-/// The number in the name of a segment, or of one in preparation.
-pub(super) fn number_of(name: &str, ending: &str) -> Option<u64> {
-    let digits = name.strip_suffix(ending)?;
-    let plain = digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit());
-    if plain { u64::from_str_radix(digits, 16).ok() } else { None }
 }
 
 /// The header of a segment.
@@ -195,6 +189,7 @@ fn zeros(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::directory::number_of;
     use crate::storage::fs::Disk;
 
     #[test]

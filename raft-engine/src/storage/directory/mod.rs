@@ -3,14 +3,15 @@
 //! `LOCK` is made once and never replaced. It is locked while a service runs, and its birth time, which
 //! nobody can set, stands in the state file: a copy of the directory has another.
 
-use super::recovery::names;
-use super::refuse;
-use super::segment::number_of;
-use super::state_file::StateFile;
-use crate::storage::StorageError;
-use crate::storage::fs::{Access, Birth, File, Fs};
+pub(super) mod refuse;
+pub(super) mod state_file;
+pub(super) mod values;
+
+use super::StorageError;
+use super::fs::{Access, Birth, File, Fs};
+use state_file::StateFile;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where everything is.
 #[derive(Clone, Debug)]
@@ -98,4 +99,23 @@ fn make_lock(fs: &dyn Fs, paths: &Paths, adopt: bool) -> Result<Box<dyn File>, S
 
 fn has_segments(fs: &dyn Fs, paths: &Paths) -> Result<bool, StorageError> {
     Ok(names(fs, &paths.wal)?.iter().any(|name| number_of(name, ".log").is_some()))
+}
+
+/// The names in `dir`; none when it is not there yet.
+pub(super) fn names(fs: &dyn Fs, dir: &Path) -> Result<Vec<String>, StorageError> {
+    match fs.list(dir) {
+        Ok(mut names) => {
+            names.sort();
+            Ok(names)
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(e) => Err(StorageError::io("list", dir, &e)),
+    }
+}
+
+/// The number in the name of a segment, or of one in preparation.
+pub(super) fn number_of(name: &str, ending: &str) -> Option<u64> {
+    let digits = name.strip_suffix(ending)?;
+    let plain = digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    if plain { u64::from_str_radix(digits, 16).ok() } else { None }
 }

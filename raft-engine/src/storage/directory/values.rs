@@ -4,10 +4,10 @@
 //! `0 magic u64 | 8 crc u32 (12..) | 12 version u16 | 14 zero u16 | 16 directory u64`, then for each
 //! value `key_len u32 | value_len u32 | key | value`.
 
-use super::frame::{u16_at, u32_at, u64_at};
 use super::refuse;
 use super::state_file::VERSION;
 use crate::storage::fs::{Access, Fs};
+use crate::storage::integers::{u16_at, u32_at, u64_at};
 use crate::storage::{StorageError, StorageErrorKind};
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
@@ -17,10 +17,14 @@ const MAGIC: [u8; 8] = *b"quo-met\n";
 const HEADER: usize = 24;
 
 /// All values, by key.
-pub(super) type Values = BTreeMap<String, Vec<u8>>;
+pub(in crate::storage) type Values = BTreeMap<String, Vec<u8>>;
 
 /// Reads the values that belong to `directory`; none when there is no file.
-pub(super) fn read(fs: &dyn Fs, path: &Path, directory: u64) -> Result<Values, StorageError> {
+pub(in crate::storage) fn read(
+    fs: &dyn Fs,
+    path: &Path,
+    directory: u64,
+) -> Result<Values, StorageError> {
     let bytes = match load(fs, path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Values::new()),
@@ -66,7 +70,7 @@ fn decode(mut rest: &[u8]) -> Option<Values> {
 }
 
 /// Replaces the file, whole or not at all; durable on return.
-pub(super) fn write(
+pub(in crate::storage) fn write(
     fs: &dyn Fs,
     path: &Path,
     directory: u64,

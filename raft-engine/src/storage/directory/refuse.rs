@@ -9,26 +9,31 @@ const REPLACE: &str = "Nothing was changed. Restore the file if you can (a copy 
     delete its data directory and add it again: it gets a new id and its data from the others.";
 
 /// A damaged record.
-pub(super) fn corrupt(path: &Path, offset: u64, flaw: &str) -> StorageError {
+pub(in crate::storage) fn corrupt(path: &Path, offset: u64, flaw: &str) -> StorageError {
     let text = format!("{} at offset {offset}: {flaw}. {REPLACE}", path.display());
     StorageError::at(StorageErrorKind::Corrupt, path, offset, text)
 }
 
 /// A frame that was durable and does not verify any more.
-pub(super) fn damaged_frame(path: &Path, offset: u64, seq: u64, evidence: &str) -> StorageError {
+pub(in crate::storage) fn damaged_frame(
+    path: &Path,
+    offset: u64,
+    seq: u64,
+    evidence: &str,
+) -> StorageError {
     let flaw = format!("frame {seq} was expected here and does not verify, and {evidence}");
     corrupt(path, offset, &flaw)
 }
 
 /// A segment that should be there.
-pub(super) fn missing(path: &Path, evidence: &str) -> StorageError {
+pub(in crate::storage) fn missing(path: &Path, evidence: &str) -> StorageError {
     let text =
         format!("{}: this segment of the log is missing; {evidence}. {REPLACE}", path.display());
     StorageError::at(StorageErrorKind::MissingSegment, path, 0, text)
 }
 
 /// A format of a later version.
-pub(super) fn version(path: &Path, offset: u64) -> StorageError {
+pub(in crate::storage) fn version(path: &Path, offset: u64) -> StorageError {
     let text = format!(
         "{} at offset {offset}: this was written by a version of quorate that is newer than this one. \
          Nothing was changed. Start the newer version.",
@@ -38,7 +43,7 @@ pub(super) fn version(path: &Path, offset: u64) -> StorageError {
 }
 
 /// Entries, and nobody knows for which term this node voted.
-pub(super) fn state_lost(path: &Path) -> StorageError {
+pub(in crate::storage) fn state_lost(path: &Path) -> StorageError {
     let text = format!(
         "{}: the file is missing, but there are log segments: term and vote are lost, and a node \
          that votes twice in a term can destroy acknowledged data. {REPLACE}",
@@ -48,7 +53,7 @@ pub(super) fn state_lost(path: &Path) -> StorageError {
 }
 
 /// A copy made by cp, rsync or tar.
-pub(super) fn copied(lock: &Path) -> StorageError {
+pub(in crate::storage) fn copied(lock: &Path) -> StorageError {
     let text = format!(
         "{}: this file was not made together with this data directory, so the directory is a copy. \
          Two nodes with one identity destroy data. Nothing was changed. To add a node, start it with \
@@ -60,7 +65,7 @@ pub(super) fn copied(lock: &Path) -> StorageError {
 }
 
 /// Somebody else has the directory.
-pub(super) fn locked(lock: &Path) -> StorageError {
+pub(in crate::storage) fn locked(lock: &Path) -> StorageError {
     let text = format!(
         "{}: another process or service has this data directory open. Stop it, or give this one a \
          directory of its own.",

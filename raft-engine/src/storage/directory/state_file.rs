@@ -8,17 +8,17 @@
 //! What must hold: one rotten copy, or a write that tore, loses nothing. If both copies of a generation
 //! are rotten nobody can tell whether it was the newest, and the file is refused.
 
-use super::frame::{u16_at, u32_at, u64_at};
 use super::refuse;
 use crate::codec::STATE_BYTES;
 use crate::consensus::types::{Index, Term};
 use crate::storage::StorageError;
 use crate::storage::fs::{Access, Birth, File, Fs};
+use crate::storage::integers::{u16_at, u32_at, u64_at};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 
 /// The version of all files of this store.
-pub(super) const VERSION: u16 = 1;
+pub(in crate::storage) const VERSION: u16 = 1;
 
 const MAGIC: [u8; 8] = *b"quo-st8\n";
 const BLOCK: usize = 4096;
@@ -28,7 +28,7 @@ const ENGINE: usize = 24;
 
 /// A place up to which the log is known to be durable.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct End {
+pub(in crate::storage) struct End {
     pub segment: u64,
     pub offset: u64,
     /// The last frame.
@@ -37,7 +37,7 @@ pub(super) struct End {
 
 /// What one generation says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct State {
+pub(in crate::storage) struct State {
     /// The engine's own, opaque but for `directory` and `is_closed`.
     pub engine: [u8; STATE_BYTES],
     /// Everything below was removed from the log.
@@ -119,7 +119,7 @@ impl State {
 }
 
 /// The open file.
-pub(super) struct StateFile {
+pub(in crate::storage) struct StateFile {
     path: PathBuf,
     file: Box<dyn File>,
     state: State,
