@@ -197,6 +197,7 @@ impl Error {
             StorageErrorKind::CopiedDirectory | StorageErrorKind::ForeignFile => {
                 ErrorKind::Identity
             }
+            StorageErrorKind::OtherStore => ErrorKind::Invalid,
             StorageErrorKind::Version => ErrorKind::Version,
             StorageErrorKind::Misuse => ErrorKind::Internal,
             StorageErrorKind::Unsupported => ErrorKind::Unsupported,

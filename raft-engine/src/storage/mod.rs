@@ -147,6 +147,8 @@ pub enum StorageErrorKind {
     StateLost,
     /// The directory is a copy of another one.
     CopiedDirectory,
+    /// The directory was made by another of the built-in stores.
+    OtherStore,
     /// A file belongs to another directory.
     ForeignFile,
     /// A format that this version does not know.

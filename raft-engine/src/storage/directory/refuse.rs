@@ -45,7 +45,7 @@ pub(in crate::storage) fn version(path: &Path, offset: u64) -> StorageError {
 /// Entries, and nobody knows for which term this node voted.
 pub(in crate::storage) fn state_lost(path: &Path) -> StorageError {
     let text = format!(
-        "{}: the file is missing, but there are log segments: term and vote are lost, and a node \
+        "{}: the file is missing, but there is a log: term and vote are lost, and a node \
          that votes twice in a term can destroy acknowledged data. {REPLACE}",
         path.display()
     );
@@ -62,6 +62,16 @@ pub(in crate::storage) fn copied(lock: &Path) -> StorageError {
         lock.display()
     );
     StorageError::at(StorageErrorKind::CopiedDirectory, lock, 0, text)
+}
+
+/// The directory of a store of another kind.
+pub(in crate::storage) fn other_store(dir: &Path, wanted: &str, found: &str) -> StorageError {
+    let text = format!(
+        "{}: this data directory was made with storage={found}, and storage={wanted} is set. Nothing \
+         was changed. Set storage={found}, or give this node another data_dir.",
+        dir.display()
+    );
+    StorageError::at(StorageErrorKind::OtherStore, dir, 0, text)
 }
 
 /// Somebody else has the directory.

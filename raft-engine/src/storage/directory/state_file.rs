@@ -3,7 +3,8 @@
 //!
 //! `0 magic u64 | 8 crc u32 (12..512) | 12 version u16 | 14 len u16 | 16 generation | 24 the engine's
 //! state | 136 base | 144 term before it | 152 oldest segment | 160 newest segment | 168 durable end
-//! {segment, offset, frame seq} | 192 birth of LOCK s | 200 ns u32 | 204 zero`.
+//! {segment, offset, frame seq} | 192 birth of LOCK s | 200 ns u32 | 204 store u32 | 208 zero`. What
+//! stands in 136..192 is of the store; the field names are those of the segmented log.
 //!
 //! What must hold: one rotten copy, or a write that tore, loses nothing. If both copies of a generation
 //! are rotten nobody can tell whether it was the newest, and the file is refused.
@@ -52,6 +53,8 @@ pub(in crate::storage) struct State {
     pub end: End,
     /// When LOCK was made; zero where the file system does not say.
     pub birth: Birth,
+    /// Which store the directory belongs to (`Kind`).
+    pub store: u32,
 }
 
 impl State {
@@ -65,6 +68,7 @@ impl State {
             newest: 0,
             end: End::default(),
             birth: Birth::default(),
+            store: 0,
         }
     }
 
@@ -93,6 +97,7 @@ impl State {
             slot.copy_from_slice(&field.to_le_bytes());
         }
         out[200..204].copy_from_slice(&self.birth.nanoseconds.to_le_bytes());
+        out[204..208].copy_from_slice(&self.store.to_le_bytes());
         let crc = crc32c::crc32c(&out[12..]);
         out[8..12].copy_from_slice(&crc.to_le_bytes());
         out
@@ -114,6 +119,7 @@ impl State {
             newest: u64_at(block, 160),
             end,
             birth: Birth { seconds: u64_at(block, 192), nanoseconds: u32_at(block, 200) },
+            store: u32_at(block, 204),
         }
     }
 }
@@ -169,6 +175,13 @@ impl StateFile {
     /// Makes a new state durable. A rotten copy of the present one is written again first: it must
     /// be able to lose the other.
     pub fn write(&mut self, state: State) -> io::Result<()> {
+        self.write_through(state)?;
+        self.file.sync_data()
+    }
+
+    /// Writes a new state that the next sync of the whole file system makes durable; the one before
+    /// must be durable.
+    pub fn write_through(&mut self, state: State) -> io::Result<()> {
         for block in std::mem::take(&mut self.rotten) {
             write_block(self.file.as_ref(), block, &self.state.encode(self.generation))?;
             self.file.sync_data()?;
@@ -178,7 +191,6 @@ impl StateFile {
         let rest = [0; BLOCK - LEN];
         let mut both = [&sector, &rest[..], &sector, &rest[..]].map(IoSlice::new);
         self.file.write_at(&mut both, block_of(generation) * BLOCK as u64)?;
-        self.file.sync_data()?;
         (self.state, self.generation) = (state, generation);
         Ok(())
     }

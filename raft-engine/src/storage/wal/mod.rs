@@ -26,10 +26,9 @@ mod writer;
 use super::bounds::Bounds;
 use super::directory::state_file::State;
 use super::directory::values::{self, Values};
-use super::directory::{Directory, Paths};
+use super::directory::{Directory, Kind, Paths};
 use super::fs::{Disk, Fs};
 use super::{LogReader, LogStore, Record, Recovered, STATE_KEY, StorageError, StorageErrorKind};
-use crate::codec::STATE_BYTES;
 use crate::consensus::types::{Index, Term};
 use found::Found;
 use pending::Pending;
@@ -97,7 +96,7 @@ impl Wal {
     /// The same on a file system of the caller's.
     #[must_use]
     pub fn on(fs: Arc<dyn Fs>, dir: PathBuf, options: WalOptions) -> Wal {
-        Wal { fs, paths: Paths::new(dir), options, opened: None, failed: None }
+        Wal { fs, paths: Paths::new(dir, Kind::Wal), options, opened: None, failed: None }
     }
 
     /// Does something that may write; a failure is final.
@@ -126,7 +125,7 @@ impl Wal {
         let directory = Directory::open(fs, paths, self.options.adopt_copied_directory)?;
         let (mut found, mut host) = (Found::default(), Values::new());
         if let Some(file) = &directory.state {
-            found = recovery::recover(fs, &paths.wal, file.state())?;
+            found = recovery::recover(fs, &paths.log, file.state())?;
             host = values::read(fs, &paths.host, file.state().directory())?;
         }
         let mut recovered = found.recovered();
@@ -295,11 +294,7 @@ impl Opened {
     }
 
     fn put_state(&mut self, context: &Context<'_>, value: &[u8]) -> Result<(), StorageError> {
-        let engine: [u8; STATE_BYTES] = value.try_into().map_err(|_| {
-            let message = format!("The value of {STATE_KEY} must have {STATE_BYTES} bytes.");
-            StorageError::new(StorageErrorKind::Misuse, message)
-        })?;
-        self.check_directory(&State::new(engine))?;
+        let engine = self.directory.engine_state(value)?;
         if let Stage::Found(_) = self.stage {
             return self.begin(context, engine);
         }
@@ -309,21 +304,9 @@ impl Opened {
         self.write_state(|state| state.engine = engine)
     }
 
-    /// All files name the directory, so its id can't change and can't be none.
-    fn check_directory(&self, new: &State) -> Result<(), StorageError> {
-        let id = new.directory();
-        let now = self.directory.state.as_ref().map_or(id, |file| file.state().directory());
-        if id != 0 && id == now {
-            return Ok(());
-        }
-        let message =
-            format!("The id of the data directory can't become {id:016x}; it is {now:016x}.");
-        Err(StorageError::new(StorageErrorKind::Misuse, message))
-    }
-
     fn put(&mut self, context: &Context<'_>, key: &str, value: &[u8]) -> Result<(), StorageError> {
         self.run(context)?;
-        let directory = self.directory.state.as_ref().map_or(0, |file| file.state().directory());
+        let directory = self.directory.id();
         self.host.insert(key.into(), value.to_vec());
         values::write(context.fs.as_ref(), &context.paths.host, directory, &self.host)
     }

@@ -10,7 +10,7 @@ use super::writer::Writer;
 use super::{Context, Opened, Stage};
 use crate::codec::STATE_BYTES;
 use crate::storage::directory::Paths;
-use crate::storage::directory::state_file::{End, State, StateFile};
+use crate::storage::directory::state_file::{End, State};
 use crate::storage::fs::{Access, Fs};
 use crate::storage::{StorageError, StorageErrorKind};
 use std::path::{Path, PathBuf};
@@ -59,7 +59,7 @@ impl Opened {
         let mut preparer = preparer(context, &mut found, State::new(engine).directory())?;
         let ready = preparer.take(0)?;
         // A segment left over from an earlier run may have its name in memory alone.
-        let wal = &context.paths.wal;
+        let wal = &context.paths.log;
         fs.sync_dir(wal).map_err(|e| StorageError::io("sync", wal, &e))?;
         let tail = found.tail.take();
         let birth = self.directory.birth;
@@ -91,14 +91,8 @@ impl Opened {
         paths: &Paths,
         engine: [u8; STATE_BYTES],
     ) -> Result<(), StorageError> {
-        if self.directory.state.is_none() {
-            fs.make_dir(&paths.dir).map_err(|e| StorageError::io("make", &paths.dir, &e))?;
-            let state = State { birth: self.directory.birth, ..State::new(engine) };
-            let made = StateFile::create(fs, &paths.state, state);
-            let made = made.map_err(|e| StorageError::io("make", &paths.state, &e))?;
-            self.directory.state = Some(made);
-        }
-        fs.make_dir(&paths.wal).map_err(|e| StorageError::io("make", &paths.wal, &e))
+        self.directory.make(fs, paths, engine)?;
+        fs.make_dir(&paths.log).map_err(|e| StorageError::io("make", &paths.log, &e))
     }
 
     fn running(&mut self) -> Result<&mut Run, StorageError> {
@@ -222,7 +216,7 @@ impl Opened {
         context: &Context<'_>,
         gone: Vec<Arc<Segment>>,
     ) -> Result<(), StorageError> {
-        let (fs, wal) = (context.fs.as_ref(), &context.paths.wal);
+        let (fs, wal) = (context.fs.as_ref(), &context.paths.log);
         let preparer = &self.running()?.preparer;
         let (mut spares, mut rest) = (Vec::new(), Vec::new());
         for segment in gone {
@@ -259,7 +253,7 @@ fn preparer(
         ready.push(Ready { segment, file });
     }
     let plan = Plan { number: found.highest, directory, capacity };
-    Ok(Preparer::new(Arc::clone(context.fs), context.paths.wal.clone(), plan, ready))
+    Ok(Preparer::new(Arc::clone(context.fs), context.paths.log.clone(), plan, ready))
 }
 
 fn end_of(tail: &Tail) -> End {
