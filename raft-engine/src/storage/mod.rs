@@ -15,7 +15,9 @@ pub mod wal;
 pub(crate) mod bounds;
 mod directory;
 mod integers;
+mod record;
 
+use crate::consensus::command::kind;
 use crate::consensus::types::{Index, Term};
 use bytes::Bytes;
 use std::fmt;
@@ -69,6 +71,26 @@ pub struct Recovered {
     pub memberships: Vec<Record>,
     /// The highest record of type 0 or more in the log; 0 when there is none.
     pub last_application: Index,
+}
+
+impl Recovered {
+    /// Adds the next record to the picture, or says why it can't be that.
+    fn note(&mut self, record: Record) -> Result<(), String> {
+        let last_term = self.terms.last().map_or(self.prev_term, |(_, term)| *term);
+        if record.term < last_term {
+            let (index, term) = (record.index, record.term);
+            return Err(format!("entry {index} has term {term}, and one before it {last_term}"));
+        }
+        if self.terms.is_empty() || record.term > last_term {
+            self.terms.push((record.index, record.term));
+        }
+        match record.kind() {
+            kind::MEMBERSHIP => self.memberships.push(record),
+            0.. => self.last_application = record.index,
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 /// A store for log and metadata, used by one thread.

@@ -7,11 +7,8 @@
 //! durable before the log is cut at its front. So a store that mixes up, loses or invents records is
 //! found out when it is opened or read, and the service stops rather than go on with them.
 
-mod record;
-
 use super::bounds::Bounds;
-use super::{LogReader, LogStore, Record, Recovered, StorageError, StorageErrorKind};
-use crate::consensus::command::kind;
+use super::{LogReader, LogStore, Record, Recovered, StorageError, StorageErrorKind, record};
 use crate::consensus::types::{Index, Term};
 use bytes::Bytes;
 
@@ -154,7 +151,7 @@ impl<S: HostStore> Custom<S> {
             for (record, commit) in checked(next, self.bounds.last, values)? {
                 next = record.index.next();
                 found.commit_hint = commit.min(self.bounds.last);
-                note(&mut found, record)?;
+                found.note(record).or_else(corrupt)?;
             }
         }
         Ok(found)
@@ -275,24 +272,6 @@ fn checked(
         })
     });
     decoded.collect()
-}
-
-/// Adds a record to the picture of the log.
-fn note(found: &mut Recovered, record: Record) -> Result<(), StorageError> {
-    let last_term = found.terms.last().map_or(found.prev_term, |(_, term)| *term);
-    if record.term < last_term {
-        let (index, term) = (record.index, record.term);
-        return corrupt(format!("entry {index} has term {term}, and one before it {last_term}"));
-    }
-    if found.terms.is_empty() || record.term > last_term {
-        found.terms.push((record.index, record.term));
-    }
-    match record.kind() {
-        kind::MEMBERSHIP => found.memberships.push(record),
-        0.. => found.last_application = record.index,
-        _ => {}
-    }
-    Ok(())
 }
 
 fn corrupt<T>(wrong: String) -> Result<T, StorageError> {
