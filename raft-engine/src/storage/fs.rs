@@ -184,6 +184,38 @@ impl Drop for DiskFile {
     }
 }
 
+/// The file system that a directory lies on, for a store whose files are written by somebody else.
+#[cfg(feature = "sled")]
+pub(super) struct Volume(fs::File);
+
+#[cfg(feature = "sled")]
+impl Volume {
+    pub fn of(dir: &Path) -> io::Result<Volume> {
+        fs::File::open(dir).map(Volume)
+    }
+
+    /// Makes durable whatever was written to any of its files, by us or by others.
+    pub fn sync(&self) -> io::Result<()> {
+        // SAFETY: the descriptor is open; the call touches no memory of ours.
+        match unsafe { libc::syncfs(self.0.as_raw_fd()) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// How much we may still write.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        let mut found = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+        // SAFETY: the descriptor is open, and the buffer is one that the call fills.
+        if unsafe { libc::fstatvfs(self.0.as_raw_fd(), found.as_mut_ptr()) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the call succeeded, so it has written all of it.
+        let found = unsafe { found.assume_init() };
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+}
+
 /// The most parts that one system call takes.
 const PARTS_MAX: usize = 1024;
 

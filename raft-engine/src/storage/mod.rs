@@ -1,4 +1,4 @@
-//! The port for stores, with its adapters beside it: `wal`, the default, and `memory`.
+//! The port for stores, with its adapters beside it: `wal`, the default, `sled`, and `memory`.
 //!
 //! Contract, which `conformance` checks: all calls come from one thread. Between two syncs a crash
 //! keeps a *prefix* of the calls, in order, at least up to the last sync that returned.
@@ -10,6 +10,8 @@ pub mod conformance;
 pub mod custom;
 pub mod fs;
 pub mod memory;
+#[cfg(feature = "sled")]
+pub mod sled;
 pub mod wal;
 
 pub(crate) mod bounds;

@@ -1,0 +1,113 @@
+//! What one log in sled does, call by call. Damage and crashes: `tests/it/recovery`.
+
+use super::*;
+use crate::codec::encode_state;
+use crate::consensus::ready::HardState;
+use crate::storage::conformance;
+use bytes::Bytes;
+
+#[test]
+fn keeps_the_contract() {
+    let mut dirs = Vec::new();
+    let passed = conformance::run(&mut |reopen| {
+        if !reopen {
+            dirs.push(tempfile::tempdir().expect("a directory"));
+        }
+        let dir = dirs.last().expect("one was made").path().join("data");
+        Ok(Box::new(Sled::new(dir, SledOptions::default())))
+    });
+    assert!(passed.expect("conforms") > 10);
+}
+
+fn record(index: u64, len: usize) -> Record {
+    let seed = index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let bytes = (0..len).map(|at| (seed >> (at % 8 * 8)) as u8 ^ (at >> 3) as u8);
+    let payload: Bytes = bytes.collect::<Vec<u8>>().into();
+    Record { index: Index(index), term: Term(1), crc: crc32c::crc32c(&payload), payload }
+}
+
+fn begun(options: SledOptions) -> (tempfile::TempDir, Sled) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut store = Sled::new(dir.path().join("data"), options);
+    store.open().expect("opens");
+    let state = encode_state(&HardState { directory: 7, ..HardState::default() });
+    store.metadata_put(STATE_KEY, &state).expect("begins");
+    (dir, store)
+}
+
+fn reopened(store: Sled) -> (Sled, Recovered) {
+    let (dir, options) = (store.paths.dir.clone(), store.options.clone());
+    drop(store);
+    let mut store = Sled::new(dir, options);
+    let found = store.open().expect("opens");
+    (store, found)
+}
+
+/// The log, by a store that is as simple as can be.
+#[derive(Default)]
+struct Model {
+    lens: std::collections::BTreeMap<u64, usize>,
+    next: u64,
+}
+
+impl Model {
+    fn agrees(&self, store: &mut Sled) {
+        let Some((&first, _)) = self.lens.first_key_value() else { return };
+        let mut at = first;
+        while at < self.next {
+            for found in store.read(Index(at), Index(self.next - 1), 1 << 20).expect("reads") {
+                assert!(found == record(at, self.lens[&at]), "entry {at}");
+                at += 1;
+            }
+        }
+    }
+}
+
+fn database(store: &Sled) -> &database::Database {
+    store.opened.as_ref().and_then(|opened| opened.log.as_ref()).expect("open").database()
+}
+
+/// No page of sled's may grow into a file of its own: it is referred to before it is whole.
+#[test]
+fn pages_stay_inside_whatever_is_written() {
+    let (_dir, mut store) = begun(SledOptions::default());
+    let mut model = Model { next: 1, ..Model::default() };
+    let sizes = [40, 1 << 20, 300, 16 << 10, 8 << 10, 60_000, 0, 8100, 8192, 100_000];
+    for round in 0..60 {
+        let len = sizes[round % sizes.len()];
+        let count = ((1 << 20) / (len + 400)).clamp(1, 600) as u64;
+        let batch: Vec<Record> = (model.next..model.next + count).map(|i| record(i, len)).collect();
+        store.append(&batch, Index(0)).expect("appends");
+        model.lens.extend(batch.iter().map(|record| (record.index.0, len)));
+        model.next += count;
+        if round % 7 == 3 {
+            let first = model.next - count / 2;
+            store.truncate_suffix(Index(first)).expect("cuts");
+            model.lens.retain(|index, _| *index < first);
+            model.next = first;
+        }
+        if round % 13 == 12 {
+            let last = model.next - 1 - count / 3;
+            store.truncate_prefix(Index(last), Term(1)).expect("compacts");
+            model.lens.retain(|index, _| *index > last);
+        }
+        store.sync().expect("syncs");
+        let blobs = std::fs::read_dir(store.paths.log.join("blobs")).expect("lists").count();
+        assert_eq!(blobs, 0, "files beside the log in round {round}");
+        if round % 20 == 19 {
+            store = reopened(store).0;
+            model.agrees(&mut store);
+        }
+    }
+}
+
+/// Before sled may write over anything, what replaced it is durable: also within one long call.
+#[test]
+fn a_long_call_has_barriers_in_it() {
+    let (_dir, mut store) = begun(SledOptions::default());
+    let before = database(&store).barriers;
+    let batch: Vec<Record> = (1..=16).map(|index| record(index, 1 << 20)).collect();
+    store.append(&batch, Index(0)).expect("appends");
+    let barriers = database(&store).barriers - before;
+    assert!(barriers >= 2, "{barriers} barriers in 16 MiB");
+}
