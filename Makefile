@@ -63,6 +63,7 @@ check: setup
 	cargo fmt --check
 	cargo clippy --locked --all-targets --workspace -- -D warnings
 	cargo check --locked -p quorate-engine --no-default-features
+	cargo check --locked -p quorate-engine --no-default-features --features runtime
 	cargo build --locked -p quorate-ffi && git diff --exit-code include/
 	gofmt -l bindings/go examples/go | (! grep .)
 	PATH="$(TOOLS)/bin:$$PATH" cargo deny --locked check bans licenses sources

@@ -28,6 +28,7 @@ use crate::transport::tcp::{Tcp, TcpOptions};
 use crate::transport::{Inbound, Transport};
 use bytes::Bytes;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -444,9 +445,24 @@ fn store_of(settings: &Settings) -> Result<Box<dyn LogStore>, Error> {
                 WalOptions { segment_bytes: segment_bytes as u64, adopt_copied_directory };
             Ok(Box::new(Wal::new(dir.clone(), options)))
         }
+        (Storage::Sled, Some(dir)) => sled(dir, adopt_copied_directory),
         (Storage::Memory, _) => Ok(Box::new(Memory::default())),
-        (Storage::Wal, None) => Err(Error::new(ErrorKind::Invalid, "data_dir is not set")),
+        (_, None) => Err(Error::new(ErrorKind::Invalid, "data_dir is not set")),
     }
+}
+
+#[cfg(feature = "sled")]
+fn sled(dir: &Path, adopt_copied_directory: bool) -> Result<Box<dyn LogStore>, Error> {
+    use crate::storage::sled::{Sled, SledOptions};
+    let options = SledOptions { adopt_copied_directory, ..SledOptions::default() };
+    Ok(Box::new(Sled::new(dir.into(), options)))
+}
+
+#[cfg(not(feature = "sled"))]
+fn sled(_: &Path, _: bool) -> Result<Box<dyn LogStore>, Error> {
+    let text = "storage=\"sled\": this library was built without its feature sled; set storage=wal, \
+                or build it with the feature";
+    Err(Error::new(ErrorKind::Unsupported, text))
 }
 
 fn transport_of(settings: &Settings) -> Box<dyn Transport> {

@@ -48,6 +48,8 @@ pub(crate) enum Profile {
 pub(crate) enum Storage {
     /// The segmented log.
     Wal,
+    /// The log in sled.
+    Sled,
     /// Nothing outlives the service.
     Memory,
 }
@@ -59,7 +61,7 @@ pub struct Setting {
     pub key: &'static str,
     /// Its value when it is not set, as text.
     pub default_value: &'static str,
-    /// "duration", "bytes", "count", "switch", "text", or the choices as "wal|memory".
+    /// "duration", "bytes", "count", "switch", "text", or the choices as "wal|sled|memory".
     pub unit: &'static str,
     /// What it means.
     pub meaning: &'static str,
@@ -82,7 +84,12 @@ const ALL: [Setting; 18] = [
         "lan, or classic: the page's 2 s, 10 s, 20 s; later keys override",
     ),
     setting("data_dir", "", "text", "directory, made when missing; not needed with storage=memory"),
-    setting("storage", "wal", "wal|memory", "wal: durable; memory: lost when the service ends"),
+    setting(
+        "storage",
+        "wal",
+        "wal|sled|memory",
+        "wal: durable; sled: likewise, slower, in a database; memory: lost when the service ends",
+    ),
     setting(
         "listen",
         "",
@@ -173,8 +180,11 @@ impl Settings {
             "profile" => self.set_profile(given)?,
             "data_dir" => self.data_dir = given.text()?.map(PathBuf::from),
             "storage" => {
-                self.storage =
-                    given.choice(&[("wal", Storage::Wal), ("memory", Storage::Memory)])?;
+                self.storage = given.choice(&[
+                    ("wal", Storage::Wal),
+                    ("sled", Storage::Sled),
+                    ("memory", Storage::Memory),
+                ])?;
             }
             "listen" => self.listen = given.text()?.map(|text| given.address(text)).transpose()?,
             "heartbeat_timeout" => self.heartbeat_timeout = given.duration()?,
@@ -216,7 +226,7 @@ impl Settings {
             );
             return Err(Error::new(ErrorKind::Invalid, text));
         }
-        if !own_store && self.storage == Storage::Wal && self.data_dir.is_none() {
+        if !own_store && self.storage != Storage::Memory && self.data_dir.is_none() {
             let text = "data_dir is not set: give the directory that holds this node's log, or set \
                         storage=memory for a node that forgets everything when it ends";
             return Err(Error::new(ErrorKind::Invalid, text));
@@ -493,6 +503,7 @@ mod tests {
             assert_eq!(error.kind, ErrorKind::NotFound);
             assert!(error.message.contains(&format!("\"{nearest}\"")), "{error}");
         }
+        assert!(refused("storage", "disk").message.contains("wal, sled, memory"));
         assert!(refused("xyzzy_plugh_quux", "1").message.contains("data_dir"));
     }
 

@@ -92,6 +92,7 @@ fn ports_know_neither_driver_nor_facade_and_the_driver_no_adapter() {
     }
     let adapters = [
         "storage::wal",
+        "storage::sled",
         "storage::memory",
         "transport::tcp",
         "transport::memory",
