@@ -4,7 +4,7 @@
 //!   what lies in the cache of the device, is lost with the power. `barrier` syncs the file system.
 //! * It takes what it has written for durable, and writes over what that replaced: once a later segment
 //!   of its log says that it was written, and that segment is full in turn. So whenever its log was
-//!   seen to advance by itself, `wrote` makes what is there durable before anything else is written.
+//!   seen to advance by itself, `catch_up` makes what is there durable before more is written.
 //! * Pages above a quarter of a segment go to files of their own, which it refers to before they are
 //!   whole. A page has up to 16 values and a few more while it is split or merged. With values of
 //!   `VALUE_MAX` it stays below.
@@ -50,9 +50,9 @@ pub(super) struct Database {
     /// How far its log was durable after the last barrier.
     durable: i64,
     panicked: Cell<bool>,
-    /// How many barriers there were.
+    /// What a test does after each barrier.
     #[cfg(test)]
-    pub barriers: usize,
+    pub at_barrier: Option<Box<dyn FnMut() + Send>>,
 }
 
 struct Handles {
@@ -89,7 +89,7 @@ impl Database {
             volume,
             panicked: Cell::new(false),
             #[cfg(test)]
-            barriers: 0,
+            at_barrier: None,
         };
         database.barrier()?;
         Ok(database)
@@ -107,14 +107,12 @@ impl Database {
 
     /// Adds or replaces an entry.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
-        self.call(|handles| handles.entries.insert(key, value))?;
-        self.wrote()
+        self.write(|handles| handles.entries.insert(key, value))
     }
 
     /// Removes an entry.
     pub fn remove(&mut self, key: &[u8]) -> Result<(), StorageError> {
-        self.call(|handles| handles.entries.remove(key))?;
-        self.wrote()
+        self.write(|handles| handles.entries.remove(key))
     }
 
     /// Shows the entries from `first` to `last`, in order.
@@ -140,8 +138,7 @@ impl Database {
 
     /// Replaces the single value.
     pub fn put_single(&mut self, value: &[u8]) -> Result<(), StorageError> {
-        self.call(|handles| handles.single.insert(KEY, value))?;
-        self.wrote()
+        self.write(|handles| handles.single.insert(KEY, value))
     }
 
     /// Makes everything before it durable.
@@ -150,8 +147,8 @@ impl Database {
         self.volume.sync().map_err(|e| StorageError::io("sync", &self.path, &e))?;
         self.durable = self.written();
         #[cfg(test)]
-        {
-            self.barriers += 1;
+        if let Some(tell) = &mut self.at_barrier {
+            tell();
         }
         Ok(())
     }
@@ -166,7 +163,17 @@ impl Database {
         self.handles.as_ref().map_or(0, |h| h.db.context.pagecache.log.stable_offset())
     }
 
-    fn wrote(&mut self) -> Result<(), StorageError> {
+    /// Writes, with a barrier before and after it if the log has advanced by itself.
+    fn write<T>(
+        &mut self,
+        work: impl FnOnce(&Handles) -> Result<T, Error>,
+    ) -> Result<(), StorageError> {
+        self.catch_up()?;
+        self.call(work)?;
+        self.catch_up()
+    }
+
+    fn catch_up(&mut self) -> Result<(), StorageError> {
         if self.written() > self.durable { self.barrier() } else { Ok(()) }
     }
 

@@ -178,8 +178,8 @@ impl Log {
     }
 
     #[cfg(test)]
-    pub fn database(&self) -> &Database {
-        &self.database
+    pub fn database(&mut self) -> &mut Database {
+        &mut self.database
     }
 
     fn put_ends(&mut self, ends: Ends) -> Result<(), StorageError> {
