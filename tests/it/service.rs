@@ -530,8 +530,11 @@ fn a_close_is_the_last_thing_that_is_written() {
     assert!(orders.closed.load(Ordering::Relaxed));
 }
 
-fn on_disk(dir: &Path) -> Settings {
+const STORES: [&str; 2] = ["wal", "sled"];
+
+fn on_disk(store: &str, dir: &Path) -> Settings {
     let mut settings = Settings::new();
+    settings.set("storage", store).expect("it is known");
     settings.set("data_dir", dir.to_str().expect("it is UTF-8")).expect("it is known");
     settings.set("segment_bytes", "64KiB").expect("it is known");
     settings
@@ -539,83 +542,108 @@ fn on_disk(dir: &Path) -> Settings {
 
 #[test]
 fn after_a_restart_a_forgetful_machine_gets_every_entry_again_once_and_in_order() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let texts: Vec<String> = (0..2000).map(|n| format!("{n:0>50}")).collect();
-    let queue = Queue::new().expect("a descriptor");
-    for run in 0..4_usize {
-        let journal = Journal::new();
-        let service = Service::start(on_disk(dir.path()), journal.machine()).expect("it starts");
-        let now = &texts[run * 500..(run + 1) * 500];
-        let ask = |text| Request { token: 0, timeout: LONG, op: Op::ProposeWait(entry(text)) };
-        let requests: Vec<_> = now.iter().map(|text| ask(text)).collect();
-        assert_eq!(service.submit(&queue, &requests), Ok(500));
-        assert!(completions(&queue, 500).iter().all(|c| c.result.is_ok()));
-        assert_eq!(journal.texts(), texts[..(run + 1) * 500]);
-        assert_eq!(service.info().current_term, Term(run as u64 + 1));
-        assert_eq!(service.close(), Ok(()));
+    for store in STORES {
+        let dir = tempfile::tempdir().expect("a directory");
+        let texts: Vec<String> = (0..2000).map(|n| format!("{n:0>50}")).collect();
+        let queue = Queue::new().expect("a descriptor");
+        for run in 0..4_usize {
+            let journal = Journal::new();
+            let service =
+                Service::start(on_disk(store, dir.path()), journal.machine()).expect("it starts");
+            let now = &texts[run * 500..(run + 1) * 500];
+            let ask = |text| Request { token: 0, timeout: LONG, op: Op::ProposeWait(entry(text)) };
+            let requests: Vec<_> = now.iter().map(|text| ask(text)).collect();
+            assert_eq!(service.submit(&queue, &requests), Ok(500));
+            assert!(completions(&queue, 500).iter().all(|c| c.result.is_ok()));
+            assert_eq!(journal.texts(), texts[..(run + 1) * 500]);
+            assert_eq!(service.info().current_term, Term(run as u64 + 1));
+            assert_eq!(service.close(), Ok(()));
+        }
     }
 }
 
 #[test]
 fn after_a_restart_a_durable_machine_gets_what_is_above_its_own_index() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let journal = Journal::new();
-    let mut ids = Vec::new();
-    for run in 0..4 {
-        let machine = journal.durable_machine();
-        let service = Service::start(on_disk(dir.path()), machine).expect("it starts");
-        ids.push(service.info().my_id);
-        for n in 0..20 {
-            service.propose_wait(entry(&format!("{run}/{n}")), LONG).expect("it is applied");
+    for store in STORES {
+        let dir = tempfile::tempdir().expect("a directory");
+        let journal = Journal::new();
+        let mut ids = Vec::new();
+        for run in 0..4 {
+            let machine = journal.durable_machine();
+            let service = Service::start(on_disk(store, dir.path()), machine).expect("it starts");
+            ids.push(service.info().my_id);
+            for n in 0..20 {
+                service.propose_wait(entry(&format!("{run}/{n}")), LONG).expect("it is applied");
+            }
+            drop(service);
         }
-        drop(service);
+        let expected: Vec<String> =
+            (0..4).flat_map(|run| (0..20).map(move |n| format!("{run}/{n}"))).collect();
+        assert_eq!(journal.texts(), expected, "each once");
+        assert!(ids.iter().all(|id| *id == ids[0]), "the node is the same one");
+        let ahead = Service::start(on_disk(store, dir.path()), journal.machine_at(10_000, 0, 0));
+        assert_eq!(kind(ahead), Some(ErrorKind::StateMachine));
+        let (last, _) = journal.lines().pop().expect("there are lines");
+        let diverged = Service::start(on_disk(store, dir.path()), journal.machine_at(last, 99, 0));
+        assert_eq!(kind(diverged), Some(ErrorKind::StateMachine));
+        let elsewhere = Service::start(on_disk(store, dir.path()), journal.machine_at(last, 0, 99));
+        assert_eq!(kind(elsewhere), Some(ErrorKind::StateMachine));
+        Service::start(on_disk(store, dir.path()), journal.durable_machine())
+            .expect("a refusal broke nothing");
     }
-    let expected: Vec<String> =
-        (0..4).flat_map(|run| (0..20).map(move |n| format!("{run}/{n}"))).collect();
-    assert_eq!(journal.texts(), expected, "each once");
-    assert!(ids.iter().all(|id| *id == ids[0]), "the node is the same one");
-    let ahead = Service::start(on_disk(dir.path()), journal.machine_at(10_000, 0, 0));
-    assert_eq!(kind(ahead), Some(ErrorKind::StateMachine));
-    let (last, _) = journal.lines().pop().expect("there are lines");
-    let diverged = Service::start(on_disk(dir.path()), journal.machine_at(last, 99, 0));
-    assert_eq!(kind(diverged), Some(ErrorKind::StateMachine));
-    let elsewhere = Service::start(on_disk(dir.path()), journal.machine_at(last, 0, 99));
-    assert_eq!(kind(elsewhere), Some(ErrorKind::StateMachine));
-    Service::start(on_disk(dir.path()), journal.durable_machine())
-        .expect("a refusal broke nothing");
 }
 
 #[test]
 fn a_directory_or_address_in_use_is_refused_and_let_go_again() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let mut listening = on_disk(dir.path());
-    listening.set("listen", "127.0.0.1:0").expect("it is known");
-    let service = Service::start(listening, Journal::new().machine()).expect("it starts");
-    let address = service.address().expect("it listens").to_owned();
-    let second = Service::start(on_disk(dir.path()), Journal::new().machine());
-    assert_eq!(kind(second), Some(ErrorKind::Locked));
-    let elsewhere = tempfile::tempdir().expect("a directory");
-    let mut taken = on_disk(elsewhere.path());
-    taken.set("listen", &address).expect("it is known");
-    let third = Service::start(taken.clone(), Journal::new().machine());
-    assert_eq!(kind(third), Some(ErrorKind::AddressInUse));
-    drop(service);
-    Service::start(taken, Journal::new().machine()).expect("both are free again");
-    Service::start(on_disk(dir.path()), Journal::new().machine()).expect("it is free again");
+    for store in STORES {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut listening = on_disk(store, dir.path());
+        listening.set("listen", "127.0.0.1:0").expect("it is known");
+        let service = Service::start(listening, Journal::new().machine()).expect("it starts");
+        let address = service.address().expect("it listens").to_owned();
+        let second = Service::start(on_disk(store, dir.path()), Journal::new().machine());
+        assert_eq!(kind(second), Some(ErrorKind::Locked));
+        let elsewhere = tempfile::tempdir().expect("a directory");
+        let mut taken = on_disk(store, elsewhere.path());
+        taken.set("listen", &address).expect("it is known");
+        let third = Service::start(taken.clone(), Journal::new().machine());
+        assert_eq!(kind(third), Some(ErrorKind::AddressInUse));
+        drop(service);
+        Service::start(taken, Journal::new().machine()).expect("both are free again");
+        Service::start(on_disk(store, dir.path()), Journal::new().machine())
+            .expect("it is free again");
+    }
 }
 
 #[test]
 fn a_directory_that_can_not_be_written_is_refused() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let file = dir.path().join("file");
-    std::fs::write(&file, "x").expect("it can be written");
-    let error =
-        Service::start(on_disk(&file), Journal::new().machine()).expect_err("it is no directory");
-    assert!(error.kind == ErrorKind::Io && error.message.contains("file"), "{error}");
-    let missing =
-        Service::start(Settings::new(), Journal::new().machine()).expect_err("no directory");
-    assert!(
-        missing.kind == ErrorKind::Invalid && missing.message.contains("data_dir"),
-        "{missing}"
-    );
+    for store in STORES {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("file");
+        std::fs::write(&file, "x").expect("it can be written");
+        let error = Service::start(on_disk(store, &file), Journal::new().machine())
+            .expect_err("it is no directory");
+        assert!(error.kind == ErrorKind::Io && error.message.contains("file"), "{error}");
+        let missing =
+            Service::start(Settings::new(), Journal::new().machine()).expect_err("no directory");
+        assert!(
+            missing.kind == ErrorKind::Invalid && missing.message.contains("data_dir"),
+            "{missing}"
+        );
+    }
+}
+
+#[test]
+fn a_directory_of_the_other_store_is_refused_with_the_setting_to_use() {
+    for (store, other) in [("wal", "sled"), ("sled", "wal")] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let machine = || Journal::new().machine();
+        let service = Service::start(on_disk(store, dir.path()), machine()).expect("it starts");
+        service.propose_wait(entry("x"), LONG).expect("it is applied");
+        drop(service);
+        let error = Service::start(on_disk(other, dir.path()), machine()).expect_err("the other");
+        assert_eq!(error.kind, ErrorKind::Invalid);
+        assert!(error.message.contains(&format!("Set storage={store}")), "{error}");
+        Service::start(on_disk(store, dir.path()), machine()).expect("nothing was touched");
+    }
 }

@@ -107,3 +107,23 @@ fn a_directory_that_cannot_be_made_is_named() {
         assert!(nowhere.expect_err("nothing can be made there").message.contains("/proc/quorate"));
     }
 }
+
+#[test]
+fn a_directory_of_the_other_store_is_refused() {
+    for (kind, other, setting) in
+        [(Kind::Wal, Kind::Sled, "storage=sled"), (Kind::Sled, Kind::Wal, "storage=wal")]
+    {
+        let rig = Rig::new(other);
+        rig.run(1, 1..=3);
+        let wrong = Rig { dir: rig.dir.clone(), ..Rig::new(kind) };
+        let refused = wrong.refused(StorageErrorKind::OtherStore, &rig.dir, 0);
+        assert!(refused.message.contains(&format!("Set {setting}")), "{refused}");
+        assert_eq!(rig.last(), 3);
+        let (state, aside) = (rig.path("state"), rig.path("aside"));
+        std::fs::rename(&state, &aside).expect("moves");
+        wrong.refused(StorageErrorKind::OtherStore, &rig.dir, 0);
+        std::fs::rename(&aside, &state).expect("moves");
+        std::fs::remove_file(rig.path("LOCK")).expect("removes");
+        wrong.refused(StorageErrorKind::OtherStore, &rig.dir, 0);
+    }
+}

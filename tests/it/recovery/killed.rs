@@ -1,4 +1,4 @@
-//! A process that is killed, and a directory in which another one works.
+//! A process that is killed, one that may not write any more, and a directory in which another works.
 
 use super::*;
 use std::io::{BufRead, BufReader};
@@ -60,6 +60,75 @@ fn killed_again_and_again(rig: &Rig) {
         while index <= recovered.last {
             for found in store.read(index, recovered.last, 1 << 16).expect("reads") {
                 assert_eq!(found, record(index.0));
+                index = index.next();
+            }
+        }
+    }
+}
+
+/// How far the files of a child may grow.
+const LIMIT: &str = "QUORATE_RECOVERY_LIMIT";
+
+/// From now on writing beyond so many bytes of a file fails, as on a full disk.
+fn limit_files(bytes: u64) {
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    // SAFETY: the first call changes how a signal is treated, the second reads a value of ours.
+    let set = unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        libc::setrlimit(libc::RLIMIT_FSIZE, &limit)
+    };
+    assert_eq!(set, 0);
+}
+
+#[test]
+#[ignore = "what the child of the next test does until it can't write"]
+fn child_that_fails_to_write() {
+    let (Ok(dir), Ok(kind)) = (std::env::var(CHILD), std::env::var(KIND)) else { return };
+    let kind = KINDS.into_iter().find(|k| format!("{k:?}") == kind).expect("one of them");
+    let mut store = kind.store(dir.into(), false);
+    store.open().expect("opens");
+    store.metadata_put(STATE_KEY, &state(77, 1, false)).expect("begins");
+    limit_files(std::env::var(LIMIT).ok().and_then(|n| n.parse().ok()).expect("a number"));
+    let mut next = 1;
+    let failed = loop {
+        let batch: Vec<Record> = (next..next + 20).map(|index| sized(index, 3000)).collect();
+        if let Err(e) = store.append(&batch, Index(0)).and_then(|()| store.sync()) {
+            break e;
+        }
+        next += 20;
+        println!("acknowledged {}", next - 1);
+    };
+    assert!(matches!(failed.kind, StorageErrorKind::Io | StorageErrorKind::Full), "{failed}");
+    store.sync().expect_err("and that was the end");
+    store.append(&[sized(next, 10)], Index(0)).expect_err("and that was the end");
+    store.metadata_put(STATE_KEY, &state(77, 1, true)).expect_err("and that was the end");
+    println!("ended well");
+}
+
+/// The first write that fails is the last; what was acknowledged before is there.
+#[test]
+fn a_failed_write_is_final_and_loses_nothing_acknowledged() {
+    for (kind, limit) in [(Kind::Wal, 40 << 10), (Kind::Sled, 9 << 20)] {
+        let rig = Rig::new(kind);
+        let child = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "--ignored", "recovery::killed::child_that_fails_to_write"])
+            .arg("--nocapture")
+            .env(CHILD, &rig.dir)
+            .env(KIND, format!("{kind:?}"))
+            .env(LIMIT, limit.to_string())
+            .output()
+            .expect("runs");
+        let out = String::from_utf8_lossy(&child.stdout).into_owned();
+        assert!(out.contains("ended well"), "{out}{}", String::from_utf8_lossy(&child.stderr));
+        let mut told = out.lines().filter_map(|line| line.rsplit_once("acknowledged "));
+        let acknowledged: u64 = told.next_back().map_or(0, |(_, n)| n.parse().expect("a number"));
+        let mut store = rig.store(false);
+        let found = store.open().expect("opens");
+        assert!(found.last.0 >= acknowledged, "{} of {acknowledged}", found.last);
+        let mut index = Index(1);
+        while index <= found.last {
+            for record in store.read(index, found.last, 1 << 20).expect("reads") {
+                assert_eq!(record, sized(index.0, 3000));
                 index = index.next();
             }
         }

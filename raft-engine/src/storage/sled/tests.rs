@@ -121,3 +121,25 @@ fn a_long_call_has_barriers_in_it() {
     let barriers = barriers.load(Ordering::Relaxed);
     assert!(barriers >= 2, "{barriers} barriers in 16 MiB");
 }
+
+#[test]
+fn there_is_room_while_the_reserve_is_free() {
+    for (reserve_bytes, room) in [(1, true), (u64::MAX, false)] {
+        let (_dir, mut store) = begun(SledOptions { reserve_bytes, ..SledOptions::default() });
+        assert_eq!(store.has_room(), room);
+    }
+}
+
+#[test]
+fn a_value_that_is_no_state_is_refused() {
+    let (_dir, mut store) = begun(SledOptions::default());
+    let other = encode_state(&HardState { directory: 8, ..HardState::default() });
+    let refused = store.metadata_put(STATE_KEY, &other).expect_err("another directory");
+    assert_eq!(refused.kind, StorageErrorKind::Misuse);
+    store.sync().expect_err("and that was the end");
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut store = Sled::new(dir.path().join("new"), SledOptions::default());
+    store.append(&[], Index(0)).expect_err("not open");
+    store.open().expect("opens");
+    store.append(&[record(1, 10)], Index(0)).expect_err("no state was put");
+}
