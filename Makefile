@@ -2,7 +2,7 @@
 # make test     set up, build and run all tests of all languages
 # make check    lints: format, clippy, header drift, licences (changes nothing)
 # make fix      format
-# make bench    benchmarks of the protocol alone and of the log against the raw device
+# make bench    all benchmarks; bench-cluster and so on for one, BENCH="--rounds 1" for options
 # make install  PREFIX=/usr/local DESTDIR=
 # make clean
 
@@ -12,6 +12,7 @@ VENV := .venv/bin
 TOOLS := $(or $(QUORATE_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/quorate-tools)
 
 .PHONY: demo test check fix bench clean setup lib golib python install \
+	bench-cluster bench-report \
 	test-rust test-c test-cpp test-python test-go test-mixed test-docs
 .DEFAULT_GOAL := help
 
@@ -65,18 +66,26 @@ check: setup
 	cargo check --locked -p quorate-engine --no-default-features
 	cargo check --locked -p quorate-engine --no-default-features --features runtime
 	cargo build --locked -p quorate-ffi && git diff --exit-code include/
-	gofmt -l bindings/go examples/go | (! grep .)
+	gofmt -l bindings/go examples/go benches | (! grep .)
 	PATH="$(TOOLS)/bin:$$PATH" cargo deny --locked check bans licenses sources
 	@PATH="$(TOOLS)/bin:$$PATH" cargo deny --locked check advisories || \
 		echo "SKIPPED: advisories (the database can't be reached, or see above)"
 
 fix:
 	cargo fmt
-	gofmt -w bindings/go examples/go
+	gofmt -w bindings/go examples/go benches
 
-bench:
+bench: bench-cluster
 	cargo run --release --locked -q -p quorate-benches --bin consensus
 	cargo run --release --locked -q -p quorate-benches --bin wal
+
+bench-cluster: lib golib python
+	@benches/setup cluster
+	@python3 benches/cluster/bench.py $(BENCH)
+
+bench-report:
+	@benches/setup report
+	@target/bench/venv/bin/python benches/report.py --plots
 
 clean:
 	rm -rf target build .venv bindings/go/lib

@@ -2,7 +2,7 @@
 
 Fenced blocks marked c, cpp, python or go are compiled and run in a folder of their own; a block that is
 only a part of a program (no main) is compiled with what stands in `PRELUDE`. Blocks marked sh are run line
-by line from the root. `make test` is not run: it is what runs this.
+by line from the root. `make test` is not run: it is what runs this; neither are benchmarks: they take long.
 """
 
 import os
@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LIB = ROOT / "target" / "release"
 LINK = [f"-L{LIB}", f"-Wl,-rpath,{LIB}", "-lquorate", "-lpthread"]
-NOT_RUN = ("make test", ".ci/run")
+NOT_RUN = ("make test", ".ci/run", "make bench")
 BLOCK = re.compile(r"^```(c|cpp|python|go|sh)\n(.*?)^```", re.M | re.S)
 PRELUDE = {
     "c": '#include "quorate.h"\n#include <stdio.h>\n#include <string.h>\n',
