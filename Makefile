@@ -12,7 +12,7 @@ VENV := .venv/bin
 TOOLS := $(or $(QUORATE_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/quorate-tools)
 
 .PHONY: demo test check fix bench clean setup lib golib python install \
-	bench-cluster bench-report \
+	bench-protocol bench-engine bench-store bench-cluster bench-report \
 	test-rust test-c test-cpp test-python test-go test-mixed test-docs
 .DEFAULT_GOAL := help
 
@@ -75,9 +75,16 @@ fix:
 	cargo fmt
 	gofmt -w bindings/go examples/go benches
 
-bench: bench-cluster
-	cargo run --release --locked -q -p quorate-benches --bin consensus
-	cargo run --release --locked -q -p quorate-benches --bin wal
+bench: bench-protocol bench-engine bench-store bench-cluster
+
+bench-engine:
+	@python3 benches/engine.py $(BENCH)
+
+bench-store:
+	@python3 benches/store.py $(BENCH)
+
+bench-protocol:
+	@python3 benches/protocol.py $(BENCH)
 
 bench-cluster: lib golib python
 	@benches/setup cluster

@@ -1,1 +1,3 @@
-//! What the benchmarks of quorate share.
+//! What the benchmarks of quorate share; the measuring programs are in `bin/`.
+
+pub mod measure;
