@@ -1,7 +1,8 @@
 //! The protocol alone: three nodes in one thread, messages by function call, a disk that is done at once.
-//! Prints committed entries per second for batches of 1, 64 and 1,024 proposals.
+//! Changes of 128 bytes are proposed in batches of one size.
 
 use bytes::Bytes;
+use quorate_benches::measure::{self, Metrics, Options, Usage};
 use quorate_engine::change::NewEntry;
 use quorate_engine::consensus::command::Command;
 use quorate_engine::consensus::config::Config;
@@ -12,6 +13,7 @@ use quorate_engine::consensus::ready::HardState;
 use quorate_engine::consensus::types::{
     Address, ClusterId, Incarnation, Index, NodeId, Origin, Term, Time,
 };
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -99,26 +101,34 @@ fn command(seq: u64) -> Command {
     NewEntry::new(&data).encode(origin, 1 << 20).expect("it is small")
 }
 
-/// Entries per second, committed by all and applied by the leader; the others hear of the last commit a
-/// little later.
-fn measure(batch: u64) -> f64 {
-    let mut cluster = Cluster::new();
-    let (started, mut proposed) = (Instant::now(), 0);
-    while started.elapsed() < Duration::from_secs(2) {
+/// Proposes a batch, again and again; entries per second that are committed by all and applied by the
+/// leader. The others hear of the last commit a little later.
+fn measure(batch: u64, time: Duration) -> Result<Metrics, String> {
+    let (mut cluster, mut proposed) = (Cluster::new(), 0);
+    let start = Usage::now();
+    let end = Instant::now() + time;
+    while Instant::now() < end {
         let commands = (0..batch).map(|i| command(proposed + i)).collect();
         proposed += batch;
         cluster.nodes[0].step(cluster.now, Event::Proposed(commands));
         cluster.settle();
     }
-    let rate = proposed as f64 / started.elapsed().as_secs_f64();
+    let used = start.until_now();
     let applied = cluster.applied[0];
-    assert!(applied >= proposed, "{applied} of {proposed} applied: {}", cluster.nodes[0]);
-    rate
+    if applied < proposed {
+        return Err(format!("{applied} of {proposed} applied: {}", cluster.nodes[0]));
+    }
+    let mut metrics = Metrics::default();
+    metrics.add("entries_per_s", proposed as f64 / used.seconds);
+    metrics.add("cpu_us_per_entry", used.cpu * 1e6 / proposed as f64);
+    Ok(metrics)
 }
 
-fn main() {
-    println!("protocol alone, 128 B, three nodes in one thread");
-    for batch in [1, 64, 1024] {
-        println!("  batch {batch:5}: {:10.0} entries/s", measure(batch));
-    }
+fn run() -> Result<Metrics, String> {
+    let options = Options::read(&[("batch", "64"), ("seconds", "1")])?;
+    measure(options.number("batch")?, options.seconds("seconds")?)
+}
+
+fn main() -> ExitCode {
+    measure::end(run())
 }
