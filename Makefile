@@ -12,7 +12,7 @@ VENV := .venv/bin
 TOOLS := $(or $(QUORATE_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/quorate-tools)
 
 .PHONY: demo test check fix bench clean setup lib golib python install \
-	bench-protocol bench-engine bench-store bench-cluster bench-report \
+	bench-protocol bench-engine bench-store bench-crossing bench-cluster bench-report \
 	test-rust test-c test-cpp test-python test-go test-mixed test-docs
 .DEFAULT_GOAL := help
 
@@ -75,7 +75,10 @@ fix:
 	cargo fmt
 	gofmt -w bindings/go examples/go benches
 
-bench: bench-protocol bench-engine bench-store bench-cluster
+bench: bench-protocol bench-engine bench-store bench-crossing bench-cluster
+
+bench-crossing: lib golib python
+	python3 benches/crossing/run.py
 
 bench-engine:
 	@python3 benches/engine.py $(BENCH)
