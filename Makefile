@@ -78,7 +78,7 @@ fix:
 bench: bench-protocol bench-engine bench-store bench-crossing bench-cluster
 
 bench-crossing: lib golib python
-	python3 benches/crossing/run.py
+	@python3 benches/crossing/run.py $(BENCH)
 
 bench-engine:
 	@python3 benches/engine.py $(BENCH)

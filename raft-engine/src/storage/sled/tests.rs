@@ -3,7 +3,7 @@
 use super::*;
 use crate::codec::encode_state;
 use crate::consensus::ready::HardState;
-use crate::storage::conformance;
+use crate::storage::conformance::{self, Make};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,9 +13,11 @@ mod power_cut;
 #[test]
 fn keeps_the_contract() {
     let mut dirs = Vec::new();
-    let passed = conformance::run(&mut |reopen| {
-        if !reopen {
-            dirs.push(tempfile::tempdir().expect("a directory"));
+    let passed = conformance::run(&mut |how| {
+        match how {
+            Make::New => dirs.push(tempfile::tempdir().expect("a directory")),
+            Make::Again => {}
+            Make::Crashed => return Err(StorageError::new(StorageErrorKind::Unsupported, "later")),
         }
         let dir = dirs.last().expect("one was made").path().join("data");
         Ok(Box::new(Sled::new(dir, SledOptions::default())))
