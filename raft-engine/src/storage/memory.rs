@@ -156,21 +156,17 @@ impl Content {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::StorageErrorKind;
     use crate::storage::conformance::{self, Make};
 
     #[test]
     fn keeps_the_contract() {
         let mut kept = Memory::new();
         let passed = conformance::run(&mut |make| {
-            if make == Make::Crashed {
-                return Err(StorageError::new(StorageErrorKind::Unsupported, "no crashes here"));
-            }
             if make == Make::New {
                 kept = Memory::new();
             }
             Ok(Box::new(kept.clone()))
         });
-        assert!(passed.expect("conforms") > 10);
+        assert!(passed.unwrap_or_else(|broken| panic!("{broken}")) > 70);
     }
 }

@@ -124,15 +124,12 @@ fn written() -> Map {
 fn a_simple_store_keeps_the_contract() {
     let mut kept = Map::default();
     let passed = conformance::run(&mut |make| {
-        if make == Make::Crashed {
-            return Err(StorageError::new(StorageErrorKind::Unsupported, "no crashes here"));
-        }
         if make == Make::New {
             kept = Map::default();
         }
         Ok(Box::new(Custom::new(kept.clone())))
     });
-    assert!(passed.expect("conforms") > 10);
+    assert!(passed.unwrap_or_else(|broken| panic!("{broken}")) > 70);
 }
 
 #[test]
