@@ -1,6 +1,6 @@
 """The crossing from Python: futures that a thread waits for, and asyncio.
 
-usage: crossing.py futures|asyncio BATCH SECONDS PAYLOAD      prints one line of JSON, see run.py
+usage: crossing.py futures|singly|asyncio BATCH SECONDS PAYLOAD      prints one line of JSON, see run.py
 """
 
 import asyncio
@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future
 
 import quorate
 import quorate.aio
@@ -33,11 +34,13 @@ class Futures:
         self.service = quorate.Service.start(Count(), storage="memory")
 
     def round_trip(self) -> None:
-        futures = [self.service.submit(self.payload) for _ in range(self.batch)]
-        for future in futures:
+        for future in self.submit():
             reply = future.result()
             assert len(reply.data) == 8
         self.entries += self.batch
+
+    def submit(self) -> list[Future[quorate.Reply]]:
+        return self.service.submit_many([self.payload] * self.batch)
 
     def run_for(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -46,6 +49,13 @@ class Futures:
 
     def close(self) -> None:
         self.service.close()
+
+
+class Singly(Futures):
+    """Likewise, with a call for each."""
+
+    def submit(self) -> list[Future[quorate.Reply]]:
+        return [self.service.submit(self.payload) for _ in range(self.batch)]
 
 
 class Tasks:
@@ -74,7 +84,7 @@ class Tasks:
 
 
 def main(kind: str, batch: str, seconds: str, payload: str) -> None:
-    shape = {"futures": Futures, "asyncio": Tasks}[kind]
+    shape = {"futures": Futures, "singly": Singly, "asyncio": Tasks}[kind]
     caller = shape(int(batch), bytes(int(payload)))
     caller.run_for(float(seconds) / 5)
     entries, wall, cpu = caller.entries, time.monotonic_ns(), time.process_time_ns()

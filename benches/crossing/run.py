@@ -39,6 +39,7 @@ PROGRAMS: dict[str, list[str]] = {
     "c++": [str(BUILT / "c++")],
     "go": [str(BUILT / "go")],
     "python": [str(PYTHON), str(HERE / "crossing.py"), "futures"],
+    "python singly": [str(PYTHON), str(HERE / "crossing.py"), "singly"],
     "python asyncio": [str(PYTHON), str(HERE / "crossing.py"), "asyncio"],
 }
 

@@ -42,12 +42,25 @@ impl Change {
         }
     }
 
+    /// The tags, for `new_entry`.
+    pub fn tags(&self) -> Vec<&[u8]> {
+        match self {
+            Change::Entry(entry) => entry.get().tag_bytes(),
+            Change::Bytes(_) | Change::Copied(_) => Vec::new(),
+        }
+    }
+
+    /// The change as the engine wants it.
+    pub fn new_entry<'a>(&'a self, py: Python<'_>, tags: &'a [&'a [u8]]) -> NewEntry<'a> {
+        match self {
+            Change::Entry(entry) => entry.get().new_entry(tags),
+            Change::Bytes(_) | Change::Copied(_) => NewEntry::new(self.bytes(py)),
+        }
+    }
+
     /// Lends the change as the engine wants it.
     pub fn lend<R>(&self, py: Python<'_>, take: impl FnOnce(NewEntry<'_>) -> R) -> R {
-        match self {
-            Change::Entry(entry) => entry.get().lend(take),
-            Change::Bytes(_) | Change::Copied(_) => take(NewEntry::new(self.bytes(py))),
-        }
+        take(self.new_entry(py, &self.tags()))
     }
 }
 

@@ -77,16 +77,19 @@ impl Reply {
 }
 
 /// The result in the type that the work promises, or the error.
-pub fn value(py: Python<'_>, completion: Completion) -> PyResult<Result<Py<PyAny>, Error>> {
-    let data = match completion.result {
-        Ok(data) => data,
-        Err(error) if is_value_of_tracker(completion.op, &error) => None,
+pub fn value<'a>(
+    py: Python<'_>,
+    completion: &'a Completion,
+) -> PyResult<Result<Py<PyAny>, &'a Error>> {
+    let data = match &completion.result {
+        Ok(data) => data.as_deref(),
+        Err(error) if is_value_of_tracker(completion.op, error) => None,
         Err(error) => return Ok(Err(error)),
     };
     let id = completion.id;
     let value = match completion.op {
         OpKind::ProposeWait => {
-            let data = PyBytes::new(py, data.as_deref().unwrap_or_default()).unbind();
+            let data = PyBytes::new(py, data.unwrap_or_default()).unbind();
             Reply { index: id.index.0, term: id.term.0, data }.into_py_any(py)
         }
         OpKind::Propose => Position::from(id).into_py_any(py),

@@ -35,14 +35,18 @@ impl Entry {
         Entry { source: Source::Committed(entry.clone()), data: PyOnceLock::new() }
     }
 
-    /// What the engine is to be given; index and term of a committed entry are left behind.
-    pub fn lend<R>(&self, take: impl FnOnce(NewEntry<'_>) -> R) -> R {
-        let tags: Vec<&[u8]> = match &self.source {
+    /// The tags as the engine has them.
+    pub fn tag_bytes(&self) -> Vec<&[u8]> {
+        match &self.source {
             Source::New(own) => own.tags.iter().map(|tag| tag.as_bytes()).collect(),
             Source::Committed(entry) => entry.command.tags().collect(),
-        };
+        }
+    }
+
+    /// What the engine is to be given; index and term of a committed entry are left behind.
+    pub fn new_entry<'a>(&'a self, tags: &'a [&'a [u8]]) -> NewEntry<'a> {
         let (kind, timestamp_ns) = (self.r#type(), self.timestamp_ns());
-        take(NewEntry { kind, timestamp_ns, tags: &tags, data: self.bytes() })
+        NewEntry { kind, timestamp_ns, tags, data: self.bytes() }
     }
 
     /// The data.

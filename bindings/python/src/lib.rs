@@ -11,12 +11,14 @@ mod change;
 mod completion;
 mod entry;
 mod error;
+mod future;
 mod guard;
 mod queue;
 mod service;
 mod settings;
 mod state_machine;
 mod status;
+mod submit;
 mod thread_state;
 mod tracker;
 mod wait;
@@ -29,6 +31,8 @@ mod _quorate {
     use super::entry::Entry;
     #[pymodule_export]
     use super::error::error_kinds;
+    #[pymodule_export]
+    use super::future::{Future, Futures};
     #[pymodule_export]
     use super::queue::Queue;
     #[pymodule_export]

@@ -59,10 +59,10 @@ impl Queue {
 fn row(py: Python<'_>, completion: Completion) -> PyResult<Bound<'_, PyTuple>> {
     let marked = completion.token;
     let token = unmark(marked);
-    match completion::value(py, completion)? {
+    match completion::value(py, &completion)? {
         Ok(value) => (token, value, py.None()).into_pyobject(py),
         Err(error) => {
-            let raised = explain(py, marked, &error).into_value(py);
+            let raised = explain(py, marked, error).into_value(py);
             (token, py.None(), raised).into_pyobject(py)
         }
     }

@@ -4,11 +4,13 @@
 use crate::change::Change;
 use crate::completion::{self, Position};
 use crate::error::{Failure, Known, exception};
+use crate::future::{Future, Futures};
 use crate::guard::{may_call, may_wait};
 use crate::queue::Queue;
 use crate::settings;
 use crate::state_machine::Machine;
 use crate::status;
+use crate::submit::{self, LARGE};
 use crate::tracker::ChangeTracker;
 use crate::wait::{self, seconds};
 use pyo3::exceptions::PyValueError;
@@ -32,9 +34,6 @@ pub struct Service {
     known: Known,
     closed: AtomicBool,
 }
-
-/// From how many bytes on the copy that the engine makes is worth letting others run meanwhile.
-const LARGE: usize = 64 << 10;
 
 /// What to do, with what it takes held in Python.
 enum Work {
@@ -137,7 +136,7 @@ impl Service {
             work.lend(py, |op| wait::one(py, |queue| self.submit(queue, 0, op, timeout)));
         let completion =
             completion.map_err(|stopped| stopped.raise(|error| self.explain(py, &error)))?;
-        completion::value(py, completion)?.map_err(|error| self.explain(py, &error))
+        completion::value(py, &completion)?.map_err(|error| self.explain(py, error))
     }
 
     /// Likewise without waiting: one completion with `token` in `queue`, unless this raises.
@@ -160,6 +159,26 @@ impl Service {
             if is_large { py.detach(submit) } else { submit() }
         });
         submitted.map_err(|error| self.explain(py, &error))
+    }
+
+    /// A future of a change that is proposed and applied here.
+    fn _submit_future<'py>(
+        &self,
+        futures: &Bound<'py, Futures>,
+        change: &Bound<'py, PyAny>,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, Future>> {
+        submit::one(self.service(), &self.known, futures, change, timeout)
+    }
+
+    /// Likewise for many, in one call of the engine.
+    fn _submit_futures<'py>(
+        &self,
+        futures: &Bound<'py, Futures>,
+        changes: &Bound<'py, PyAny>,
+        timeout: Option<f64>,
+    ) -> PyResult<Vec<Bound<'py, Future>>> {
+        submit::many(self.service(), &self.known, futures, changes, timeout)
     }
 
     /// Stops the service. In the child of a fork there is nothing to stop.

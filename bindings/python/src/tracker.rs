@@ -6,7 +6,6 @@ use crate::guard::may_call;
 use crate::queue::Queue;
 use crate::wait::{self, seconds};
 use pyo3::prelude::*;
-use quorate_engine::error::Error;
 use quorate_engine::service::Timeout;
 use quorate_engine::tracker;
 
@@ -21,9 +20,9 @@ impl ChangeTracker {
 
     fn wait_for(&self, py: Python<'_>, change: u64, timeout: Timeout) -> PyResult<Py<PyAny>> {
         may_call(py)?;
-        let raise = |error: Error| exception(py, &error);
-        let completion = wait::one(py, |queue| self.0.notify(change, timeout, queue, 0));
-        completion::value(py, completion.map_err(|stopped| stopped.raise(raise))?)?.map_err(raise)
+        let completion = wait::one(py, |queue| self.0.notify(change, timeout, queue, 0))
+            .map_err(|stopped| stopped.raise(|error| exception(py, &error)))?;
+        completion::value(py, &completion)?.map_err(|error| exception(py, error))
     }
 }
 

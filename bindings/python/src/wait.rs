@@ -18,7 +18,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long Ctrl-C may go unnoticed.
-const SLICE: Duration = Duration::from_millis(100);
+pub const SLICE: Duration = Duration::from_millis(100);
 
 /// Idle queues that a thread keeps; each is a descriptor.
 const IDLE_MAX: usize = 2;
@@ -131,10 +131,10 @@ fn keep_idle(queue: Queue) {
 static WAITING: Mutex<usize> = Mutex::new(0);
 static NONE_WAITS: Condvar = Condvar::new();
 
-struct Waiting(());
+pub struct Waiting(());
 
 impl Waiting {
-    fn enter() -> Waiting {
+    pub fn enter() -> Waiting {
         *lock(&WAITING) += 1;
         Waiting(())
     }

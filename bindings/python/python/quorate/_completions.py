@@ -1,13 +1,11 @@
 """Futures by token, and the queue that their completions arrive in.
 
 What must hold: a token is given out once; a future that was cancelled is left alone when its
-completion comes; the thread that completes futures has ended before the interpreter does.
+completion comes.
 """
 
 import itertools
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any, Generic, Protocol, TypeVar
 
 from ._quorate import Queue
@@ -66,25 +64,3 @@ class Completions(Generic[F]):
                 future.set_result(value)
             else:
                 future.set_exception(error)
-
-
-class Drain:
-    """The thread quorate-futures: completes the futures of `Service.submit`, of all services."""
-
-    def __init__(self, completions: "Completions[Future[Any]]") -> None:
-        self.completions = completions
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="quorate-futures", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._stopping:
-            self.completions.take(None)
-
-    def stop(self, timeout: float) -> None:
-        """Completes what is there and ends the thread, unless a future's callback holds it up."""
-        self._stopping = True
-        self.completions.queue.wake()
-        self._thread.join(timeout)
-        if not self._thread.is_alive():
-            self.completions.take(0)

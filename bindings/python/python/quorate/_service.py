@@ -3,15 +3,14 @@
 import atexit
 import contextlib
 import os
-import threading
 import warnings
 import weakref
+from collections.abc import Iterable
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, final
 
-from . import _quorate
-from ._completions import Completions, Drain
+from . import _futures, _quorate
 from ._errors import QuorateError, ServiceFailed
 from ._quorate import Position, Reply, format_node_id
 
@@ -96,7 +95,13 @@ class Service(Running):
 
     def submit(self, change: Any, *, timeout: float | None = None) -> "Future[Reply]":
         """propose_wait without waiting."""
-        return _drain().completions.submit(self, "propose_wait", change, timeout, Future())
+        return self._submit_future(_futures.futures(), change, timeout)
+
+    def submit_many(
+        self, changes: Iterable[Any], *, timeout: float | None = None
+    ) -> "list[Future[Reply]]":
+        """submit for each, in one call of the engine."""
+        return self._submit_futures(_futures.futures(), changes, timeout)
 
     def read_barrier(self, *, timeout: float | None = None) -> None:
         """Returns when this node has applied what was acknowledged anywhere before the call."""
@@ -120,20 +125,6 @@ def start_settings(
 
 
 _running: "weakref.WeakSet[Running]" = weakref.WeakSet()
-_the_drain: Drain | None = None
-_drain_lock = threading.Lock()
-
-
-def _drain() -> Drain:
-    """The thread that completes futures, started with the first one."""
-    global _the_drain
-    drain = _the_drain
-    if drain is None:
-        with _drain_lock:
-            drain = _the_drain = _the_drain or Drain(
-                Completions(Future.set_running_or_notify_cancel)
-            )
-    return drain
 
 
 def _at_exit() -> None:
@@ -141,17 +132,14 @@ def _at_exit() -> None:
     for service in list(_running):
         with contextlib.suppress(QuorateError):
             service._close()
-    if _the_drain is not None:
-        _the_drain.stop(LEAVE)
+    _futures.stop(LEAVE)
     _quorate.settle(LEAVE)
 
 
 def _after_fork_in_child() -> None:
     """The threads stayed with the parent: services refuse, futures start anew."""
-    global _the_drain, _drain_lock
     _running.clear()
-    _the_drain = None
-    _drain_lock = threading.Lock()
+    _futures.after_fork_in_child()
 
 
 atexit.register(_at_exit)
