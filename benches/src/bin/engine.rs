@@ -6,11 +6,15 @@
 use bytes::Bytes;
 use quorate_benches::measure::{self, Meter, Metrics, Options, SAMPLED, Sum};
 use quorate_engine::change::NewEntry;
+use quorate_engine::consensus::types::{EntryId, Index, Term};
 use quorate_engine::queue::{Completion, Queue};
 use quorate_engine::service::{Op, Parts, Request, Service};
 use quorate_engine::settings::Settings;
 use quorate_engine::state_machine::{Committed, StateMachine};
+use quorate_engine::storage::memory::Memory;
+use quorate_engine::storage::{LogReader, LogStore, Record, Recovered, StorageError};
 use quorate_engine::transport::memory::MemoryNetwork;
+use std::collections::VecDeque;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,6 +36,64 @@ impl StateMachine for Machine {
     }
 }
 
+/// A store in memory that forgets all but the last entries, as openraft does beside it: else both
+/// the log and the cost of fresh memory would grow with the length of a run.
+#[derive(Default)]
+struct Recent {
+    memory: Memory,
+    kept: VecDeque<EntryId>,
+}
+
+/// Entries kept, and let go at once.
+const KEPT: usize = 1 << 16;
+const CUT: usize = 1 << 12;
+
+impl LogStore for Recent {
+    fn open(&mut self) -> Result<Recovered, StorageError> {
+        self.memory.open()
+    }
+
+    fn append(&mut self, records: &[Record], commit: Index) -> Result<(), StorageError> {
+        self.memory.append(records, commit)?;
+        self.kept.extend(records.iter().map(|record| EntryId::new(record.index, record.term)));
+        if self.kept.len() < KEPT + CUT {
+            return Ok(());
+        }
+        let last = self.kept.drain(..CUT).next_back().unwrap_or(EntryId::ZERO);
+        self.memory.truncate_prefix(last.index, last.term)
+    }
+
+    fn sync(&mut self) -> Result<(), StorageError> {
+        self.memory.sync()
+    }
+
+    fn read(&mut self, first: Index, last: Index, max: usize) -> Result<Vec<Record>, StorageError> {
+        LogStore::read(&mut self.memory, first, last, max)
+    }
+
+    fn truncate_suffix(&mut self, first: Index) -> Result<(), StorageError> {
+        self.kept.retain(|id| id.index < first);
+        self.memory.truncate_suffix(first)
+    }
+
+    fn truncate_prefix(&mut self, last: Index, last_term: Term) -> Result<(), StorageError> {
+        self.kept.retain(|id| id.index > last);
+        self.memory.truncate_prefix(last, last_term)
+    }
+
+    fn metadata_get(&mut self, key: &str) -> Result<Option<Vec<u8>>, StorageError> {
+        self.memory.metadata_get(key)
+    }
+
+    fn metadata_put(&mut self, key: &str, value: &[u8]) -> Result<(), StorageError> {
+        self.memory.metadata_put(key, value)
+    }
+
+    fn reader(&self) -> Option<Box<dyn LogReader>> {
+        self.memory.reader()
+    }
+}
+
 /// Three members; the first one leads.
 fn cluster() -> Result<Vec<Service>, String> {
     let network = MemoryNetwork::new();
@@ -39,7 +101,11 @@ fn cluster() -> Result<Vec<Service>, String> {
     let start = |address: &&str| {
         let mut settings = Settings::new();
         settings.set("storage", "memory").map_err(|error| error.to_string())?;
-        let parts = Parts { transport: Some(Box::new(network.at(address))), ..Parts::default() };
+        let parts = Parts {
+            store: Some(Box::<Recent>::default()),
+            transport: Some(Box::new(network.at(address))),
+            ..Parts::default()
+        };
         let machine = Box::new(Machine(Sum::default()));
         Service::start_with(settings, machine, parts).map_err(|error| error.to_string())
     };
