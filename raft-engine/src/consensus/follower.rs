@@ -24,16 +24,16 @@ impl Follower {
         if !self.hear(st, from, &req) {
             return Transition::Stay;
         }
-        let round = req.round;
+        let (round, commit, empty) = (req.round, req.commit, req.entries.is_empty());
         if !st.log.contains(req.prev) {
             let hint = st.log.not_above(req.prev);
             self.answer_now(st, from, AppendVerdict::Mismatch, hint, round);
             return Transition::Stay;
         }
         self.verified = self.verified.max(req.prev.index);
-        let verdict = self.take(st, &req);
-        st.log.commit_to(req.commit.min(self.verified));
-        self.answer(st, from, verdict, round, req.entries.is_empty());
+        let verdict = self.take(st, req);
+        st.log.commit_to(commit.min(self.verified));
+        self.answer(st, from, verdict, round, empty);
         self.end_repair(st);
         Transition::Stay
     }
@@ -63,23 +63,25 @@ impl Follower {
     }
 
     /// Takes the entries, cutting what contradicts them.
-    fn take(&mut self, st: &mut State, req: &AppendEntries) -> AppendVerdict {
-        if st.disk_full && !req.entries.is_empty() {
+    fn take(&mut self, st: &mut State, req: AppendEntries) -> AppendVerdict {
+        let AppendEntries { prev, mut entries, .. } = req;
+        if st.disk_full && !entries.is_empty() {
             return AppendVerdict::DiskFull;
         }
-        let news = req.entries.iter().position(|e| st.log.term(e.index) != Some(e.term));
+        let verified = Index(prev.index.0 + entries.len() as u64);
+        let news = entries.iter().position(|e| st.log.term(e.index) != Some(e.term));
         if let Some(at) = news {
             if st.out.unwritten_bytes() > st.config.max_unwritten_bytes {
                 return AppendVerdict::Busy;
             }
-            let entries = req.entries[at..].to_vec();
+            entries.drain(..at);
             let keep = entries[0].index.prev();
             if keep < st.log.last().index && !st.truncate(keep) {
                 return AppendVerdict::Mismatch;
             }
             st.append(entries);
         }
-        self.verified = self.verified.max(Index(req.prev.index.0 + req.entries.len() as u64));
+        self.verified = self.verified.max(verified);
         AppendVerdict::Matched
     }
 

@@ -56,9 +56,9 @@ impl Outbox {
     }
 
     /// The log grew.
-    pub fn write_entries(&mut self, entries: &[Entry]) {
+    pub fn write_entries(&mut self, entries: Vec<Entry>) {
         self.unwritten_bytes += entries.iter().map(Entry::size).sum::<usize>();
-        self.append.extend_from_slice(entries);
+        extend(&mut self.append, entries);
     }
 
     /// The log was cut after `keep`: what was to be appended beyond is not, what is stored beyond
@@ -123,5 +123,14 @@ impl Outbox {
 
     fn has_write(&self) -> bool {
         self.hard_changed || self.keep_to.is_some() || !self.append.is_empty()
+    }
+}
+
+/// Moves entries to the end of a list, which most often is empty: then nothing is copied.
+pub fn extend(list: &mut Vec<Entry>, mut entries: Vec<Entry>) {
+    if list.is_empty() {
+        *list = entries;
+    } else {
+        list.append(&mut entries);
     }
 }

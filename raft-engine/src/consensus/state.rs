@@ -6,7 +6,7 @@ use super::event::{ChangeId, FetchId};
 use super::log::Log;
 use super::membership::Memberships;
 use super::message::{Accepted, Body, Message, Standing};
-use super::outbox::Outbox;
+use super::outbox::{Outbox, extend};
 use super::ready::{Fetch, Former, HardState, Notice};
 use super::refusal::Refusal;
 use super::types::{ClusterId, EntryId, Incarnation, Index, NodeId, Term, Time};
@@ -243,7 +243,6 @@ impl State {
     /// Appends entries: in memory at once, durable with the write of this batch.
     pub fn append(&mut self, entries: Vec<Entry>) {
         self.log.append(&entries, self.out.next_seq());
-        self.out.write_entries(&entries);
         for entry in &entries {
             match &entry.payload {
                 Payload::Membership(m) if m.cluster == self.hard.lineage => {
@@ -256,6 +255,7 @@ impl State {
                 _ => {}
             }
         }
+        self.out.write_entries(entries);
     }
 
     /// Cuts the log after `keep`, configurations included (§6). What is committed is never cut.
@@ -322,7 +322,7 @@ impl State {
         entries.retain(|entry| entry.index <= settled);
         if entries.first().is_some_and(|entry| entry.index == self.log.handed().next()) {
             self.log.hand_over(&entries);
-            self.out.ready.apply.append(&mut entries);
+            extend(&mut self.out.ready.apply, entries);
         }
     }
 
