@@ -12,14 +12,14 @@ matplotlib.use("svg")
 from matplotlib import pyplot
 
 COLOURS = ("#1b6ca8", "#7fb2d9", "#b5b5b5", "#8a8a8a", "#5e5e5e", "#d08c3f", "#9a6fb0", "#6fae75")
-# What is drawn of each result: file, metric, title, and whether quorate is also drawn as in the small table.
+# What is drawn of each result: file, metric, title, and whether its scale is logarithmic.
 DRAWN = {
     "cluster": (
         (
             "cluster-throughput",
             "ops_per_s",
             "Changes per second, three durable nodes (more is better)",
-            False,
+            True,
         ),
         ("cluster-p50", "p50_us", "Median time of a change, µs (less is better)", True),
         (
@@ -41,10 +41,12 @@ def label(case: dict[str, Any]) -> str:
 
 
 def bars(result: Result, metric: str, title: str, logarithmic: bool, path: Path) -> None:
-    """A group of bars for each case, a bar for each system."""
+    """A group of bars for each case, a bar for each system that was measured in all of them."""
     rows = [row for row in result["rows"] if row["case"] and row["metrics"].get(metric)]
-    groups, systems = cases(rows), list(dict.fromkeys(row["system"] for row in rows))
-    if not groups:
+    groups = cases(rows)
+    names = dict.fromkeys(row["system"] for row in rows)
+    systems = [name for name in names if all(find(rows, name, case) for case in groups)]
+    if not systems:
         return
     figure, axes = pyplot.subplots(figsize=(10, 4.2))
     width = 0.85 / len(systems)
@@ -56,14 +58,15 @@ def bars(result: Result, metric: str, title: str, logarithmic: bool, path: Path)
     axes.set_xticks(range(len(groups)), [label(case) for case in groups], fontsize=8)
     axes.set_yscale("log" if logarithmic else "linear")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend(fontsize=8, frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.15))
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
 
 
 def draw_all(results: dict[str, Result], folder: Path) -> None:
-    matplotlib.rcParams["svg.hashsalt"] = "quorate"  # the same drawing is the same file
+    # The same drawing is the same file, and its words are text.
+    matplotlib.rcParams.update({"svg.hashsalt": "quorate", "svg.fonttype": "none"})
     folder.mkdir(parents=True, exist_ok=True)
     for name, result in results.items():
         for file, metric, title, logarithmic in DRAWN[name]:
