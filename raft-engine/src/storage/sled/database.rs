@@ -2,9 +2,10 @@
 //!
 //! * Its `flush` writes and waits for the writing, but syncs nothing on Linux, so a file that grew, and
 //!   what lies in the cache of the device, is lost with the power. `barrier` syncs the file system.
-//! * It takes what it has written for durable, and writes over what that replaced: once a later segment
-//!   of its log says that it was written, and that segment is full in turn. So whenever its log was
-//!   seen to advance by itself, `catch_up` makes what is there durable before more is written.
+//! * It takes what it has written for durable, and writes over what that replaced: once the head of a
+//!   later segment of its log says that it was written, and that segment is full in turn. So there is
+//!   a barrier in every segment: after `WRITES_MAX` writes, and when its log was seen to advance by
+//!   itself, as it does when a segment is full.
 //! * Pages above a quarter of a segment go to files of their own, which it refers to before they are
 //!   whole. A page has up to 16 values and a few more while it is split or merged. With values of
 //!   `VALUE_MAX` it stays below.
@@ -26,9 +27,13 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 /// The longest value.
-pub(super) const VALUE_MAX: usize = 8 << 10;
+pub(super) const VALUE_MAX: usize = 1 << 10;
 /// Bytes of the parts that its log is written in.
-const SEGMENT: usize = 2 << 20;
+pub(super) const SEGMENT: usize = 4 << 20;
+/// Writes between two barriers. Each tenth replaces its page, each eighth or so splits one and replaces
+/// three, and with each replacement another page may be moved: with pages of up to twenty values that
+/// is less than a segment.
+const WRITES_MAX: usize = 128;
 /// Bytes of pages that it keeps in memory.
 const CACHE: u64 = 32 << 20;
 /// How long its threads may hold the file of a database that was closed.
@@ -49,10 +54,12 @@ pub(super) struct Database {
     volume: Volume,
     /// How far its log was durable after the last barrier.
     durable: i64,
+    /// Writes since then.
+    writes: usize,
     panicked: Cell<bool>,
     /// What a test does after each barrier.
     #[cfg(test)]
-    pub at_barrier: Option<Box<dyn FnMut() + Send>>,
+    pub at_barrier: Option<Box<dyn FnMut(i64) + Send>>,
 }
 
 struct Handles {
@@ -84,6 +91,7 @@ impl Database {
             .map_err(|e| opening(&path, e))?;
         let mut database = Database {
             durable: 0,
+            writes: 0,
             handles: Some(handles),
             path,
             volume,
@@ -145,11 +153,12 @@ impl Database {
     pub fn barrier(&mut self) -> Result<(), StorageError> {
         self.call(|handles| handles.db.flush())?;
         self.volume.sync().map_err(|e| StorageError::io("sync", &self.path, &e))?;
-        self.durable = self.written();
         #[cfg(test)]
         if let Some(tell) = &mut self.at_barrier {
-            tell();
+            let end = self.handles.as_ref().map(|h| h.db.context.pagecache.log.stable_offset());
+            tell(end.unwrap_or(0) - self.durable);
         }
+        (self.durable, self.writes) = (self.written(), 0);
         Ok(())
     }
 
@@ -163,18 +172,20 @@ impl Database {
         self.handles.as_ref().map_or(0, |h| h.db.context.pagecache.log.stable_offset())
     }
 
-    /// Writes, with a barrier before and after it if the log has advanced by itself.
+    /// Writes, with a barrier before and after it if one is due.
     fn write<T>(
         &mut self,
         work: impl FnOnce(&Handles) -> Result<T, Error>,
     ) -> Result<(), StorageError> {
         self.catch_up()?;
         self.call(work)?;
+        self.writes += 1;
         self.catch_up()
     }
 
     fn catch_up(&mut self) -> Result<(), StorageError> {
-        if self.written() > self.durable { self.barrier() } else { Ok(()) }
+        let due = self.writes >= WRITES_MAX || self.written() > self.durable;
+        if due { self.barrier() } else { Ok(()) }
     }
 
     fn call<T>(&self, work: impl FnOnce(&Handles) -> Result<T, Error>) -> Result<T, StorageError> {

@@ -69,19 +69,28 @@ impl Model {
     }
 }
 
-/// From now on `tell` is called after each barrier.
-fn at_barriers(store: &mut Sled, tell: impl FnMut() + Send + 'static) {
+/// From now on `tell` hears at each barrier how far sled's log grew since the one before.
+fn at_barriers(store: &mut Sled, tell: impl FnMut(i64) + Send + 'static) {
     let log = store.opened.as_mut().and_then(|opened| opened.log.as_mut());
     log.expect("open").database().at_barrier = Some(Box::new(tell));
 }
 
-/// No page of sled's may grow into a file of its own: it is referred to before it is whole.
+/// Makes sure that there is a barrier in each segment of sled's log.
+fn watch_growth(store: &mut Sled) {
+    at_barriers(store, |grew| {
+        assert!(grew < database::SEGMENT as i64, "{grew} bytes between two barriers");
+    });
+}
+
+/// No page of sled's may grow into a file of its own: it is referred to before it is whole. And its log
+/// must not grow by a segment without a barrier.
 #[test]
 fn pages_stay_inside_whatever_is_written() {
     let (_dir, mut store) = begun(SledOptions::default());
+    watch_growth(&mut store);
     let mut model = Model { next: 1, ..Model::default() };
     let sizes = [40, 1 << 20, 300, 16 << 10, 8 << 10, 60_000, 0, 8100, 8192, 100_000];
-    for round in 0..60 {
+    for round in 0..45 {
         let len = sizes[round % sizes.len()];
         let count = ((1 << 20) / (len + 400)).clamp(1, 600) as u64;
         let batch: Vec<Record> = (model.next..model.next + count).map(|i| record(i, len)).collect();
@@ -102,9 +111,12 @@ fn pages_stay_inside_whatever_is_written() {
         store.sync().expect("syncs");
         let blobs = std::fs::read_dir(store.paths.log.join("blobs")).expect("lists").count();
         assert_eq!(blobs, 0, "files beside the log in round {round}");
-        if round % 20 == 19 {
+        if round % 15 == 14 {
             store = reopened(store).0;
             model.agrees(&mut store);
+            let state = encode_state(&HardState { directory: 7, ..HardState::default() });
+            store.metadata_put(STATE_KEY, &state).expect("begins");
+            watch_growth(&mut store);
         }
     }
 }
@@ -115,13 +127,13 @@ fn a_long_call_has_barriers_in_it() {
     let (_dir, mut store) = begun(SledOptions::default());
     let barriers = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&barriers);
-    at_barriers(&mut store, move || {
+    at_barriers(&mut store, move |_| {
         count.fetch_add(1, Ordering::Relaxed);
     });
     let batch: Vec<Record> = (1..=16).map(|index| record(index, 1 << 20)).collect();
     store.append(&batch, Index(0)).expect("appends");
     let barriers = barriers.load(Ordering::Relaxed);
-    assert!(barriers >= 2, "{barriers} barriers in 16 MiB");
+    assert!(barriers >= 64, "{barriers} barriers in 16 MiB");
 }
 
 #[test]
