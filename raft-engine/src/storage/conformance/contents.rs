@@ -1,7 +1,7 @@
 //! Rules about what a store tells of its entries when it is opened.
 
 use super::Rule;
-use super::rig::{Checkup, Rig, expect, records};
+use super::rig::{Checkup, Rig, ensure, expect, records};
 use crate::codec::encode_entry;
 use crate::consensus::command::{Entry, Payload};
 use crate::consensus::membership::Membership;
@@ -61,13 +61,18 @@ fn hints_within_the_log(rig: &mut Rig<'_>) -> Checkup {
     rig.append_hinting(&records(11..=12, 1), 99)?;
     rig.sync()?;
     rig.reopen()?;
-    expect("a hint beyond the log is cut", true, rig.recovered.commit_hint <= Index(12))?;
+    hint_is_up_to(rig, 12, "the log ends there, whatever hint came with it")?;
     rig.cut(7)?;
     rig.sync()?;
     rig.reopen()?;
-    expect("a hint does not outlive a truncation", true, rig.recovered.commit_hint <= Index(6))?;
+    hint_is_up_to(rig, 6, "the log was cut there")?;
     rig.append(&records(7..=12, 2))?;
     rig.sync()?;
     rig.reopen()?;
-    expect("nor comes back with other entries", true, rig.recovered.commit_hint <= Index(6))
+    hint_is_up_to(rig, 6, "the log was cut there, and what came then is not known as committed")
+}
+
+fn hint_is_up_to(rig: &Rig<'_>, last: u64, why: &str) -> Checkup {
+    let hint = rig.recovered.commit_hint;
+    ensure(hint <= Index(last), || format!("the commit hint is {hint}, beyond {last}: {why}"))
 }

@@ -1,7 +1,7 @@
 //! Rules about adding entries.
 
 use super::Rule;
-use super::rig::{Checkup, Rig, expect, record, records, sized, with};
+use super::rig::{Checkup, Rig, ends, ensure, record, records, sized, with};
 use crate::consensus::types::Index;
 use crate::storage::Record;
 
@@ -23,9 +23,8 @@ pub const RULES: &[Rule] = &[
 
 fn refuses(rig: &mut Rig<'_>, wrong: &[Record], right: &[Record]) -> Checkup {
     let refused = rig.store()?.append(wrong, Index::ZERO).is_err();
-    let index = wrong[0].index;
-    let ends = super::rig::ends(right);
-    expect(format!("whether an append of entry {index} to {ends} is refused"), true, refused)?;
+    let taken = || format!("append({}) to a log of {} was taken", ends(wrong), ends(right));
+    ensure(refused, taken)?;
     rig.reopen()?;
     rig.recovered_is(right, 0)?;
     rig.reads(right)

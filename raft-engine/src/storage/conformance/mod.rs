@@ -7,6 +7,8 @@
 
 mod contents;
 mod crash;
+#[cfg(test)]
+pub(in crate::storage) mod files;
 mod log;
 mod metadata;
 mod model;

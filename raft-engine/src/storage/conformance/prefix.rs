@@ -1,7 +1,7 @@
 //! Rules about removing the front of the log, which is what a snapshot allows.
 
 use super::Rule;
-use super::rig::{Checkup, Rig, expect, records};
+use super::rig::{Checkup, Rig, ensure, expect, records};
 use crate::consensus::types::Index;
 use crate::storage::Record;
 
@@ -126,7 +126,7 @@ fn refuses_the_removed(rig: &mut Rig<'_>) -> Checkup {
     rig.compact(20, 1)?;
     rig.sync()?;
     let refused = rig.store()?.append(&records(20..=21, 2), Index::ZERO).is_err();
-    expect("whether an append of entry 20 behind a removal up to 20 is refused", true, refused)?;
+    ensure(refused, || "append(20..=21) after truncate_prefix(20) was taken".into())?;
     rig.reopen()?;
     is_empty_behind(rig, 20, 1)
 }

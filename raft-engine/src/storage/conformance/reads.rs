@@ -1,7 +1,7 @@
 //! Rules about reading.
 
 use super::Rule;
-use super::rig::{Checkup, Rig, Stop, expect, records, same, sized};
+use super::rig::{Checkup, Rig, Stop, ensure, records, same, sized};
 use crate::consensus::types::Index;
 use crate::storage::{LogReader, Record};
 
@@ -51,8 +51,8 @@ fn reads_up_to_a_limit(rig: &mut Rig<'_>) -> Checkup {
     rig.append(&all[10..])?;
     for (first, limit, most) in [(1, 0, 1), (1, 1, 1), (5, 250, 3), (9, 450, 5), (12, 99, 1)] {
         let found = rig.piece(first, 20, limit)?;
-        let what = format!("whether entries of 100 bytes, read up to {limit}, are {most} at most");
-        expect(what, true, found.len() <= most)?;
+        let many = || format!("a read of {limit} bytes gave {} entries of 100 bytes", found.len());
+        ensure(found.len() <= most, many)?;
         let from = first as usize - 1;
         same(&all[from..from + found.len()], &found)?;
     }
@@ -111,8 +111,7 @@ fn refuses_what_is_not_there(rig: &mut Rig<'_>) -> Checkup {
     rig.compact(3, 1)?;
     for (first, last) in [(3, 5), (1, 1), (10, 11), (11, 11), (50, 60), (0, 5)] {
         let refused = rig.store()?.read(Index(first), Index(last), 100).is_err();
-        let what = format!("whether a read of {first}..={last} from a log of 4..=10 is refused");
-        expect(what, true, refused)?;
+        ensure(refused, || format!("read({first}, {last}) of a log of 4..=10 gave something"))?;
     }
     rig.holds(&all[3..], 1)
 }
@@ -128,7 +127,7 @@ fn read(reader: &mut dyn LogReader, first: u64, last: u64) -> Checkup<Vec<Record
     while next <= last {
         let more = reader.read(Index(next), Index(last), 1 << 20);
         let more = more.map_err(|e| format!("the reader's read({next}, {last}) failed: {e}"))?;
-        expect("whether the reader gave anything", true, !more.is_empty())?;
+        ensure(!more.is_empty(), || format!("the reader's read({next}, {last}) gave nothing"))?;
         next += more.len() as u64;
         records.extend(more);
     }

@@ -36,6 +36,12 @@ impl Report {
         self.checks.iter().filter(|checked| checked.outcome == Outcome::Passed).count()
     }
 
+    /// How many rules could not be tried.
+    #[must_use]
+    pub fn skipped(&self) -> usize {
+        self.checks.len() - self.passed() - self.broken().count()
+    }
+
     /// The rules that are broken.
     pub fn broken(&self) -> impl Iterator<Item = &Checked> {
         self.checks.iter().filter(|checked| matches!(checked.outcome, Outcome::Broken(_)))
@@ -78,6 +84,6 @@ mod tests {
         let report = Report { checks };
         let lines = "ok      a rule\nskipped a rule: no crash\nBROKEN  a rule: found nothing\n";
         assert_eq!(report.to_string(), lines);
-        assert_eq!((report.passed(), report.broken().count()), (1, 1));
+        assert_eq!((report.passed(), report.skipped(), report.broken().count()), (1, 1, 1));
     }
 }

@@ -1,6 +1,6 @@
 //! Rules about opening and closing.
 
-use super::rig::{Checkup, Rig, Stop, expect, record, records};
+use super::rig::{Checkup, Rig, Stop, ensure, expect, record, records};
 use super::{Make, Rule};
 use crate::storage::Recovered;
 
@@ -53,7 +53,9 @@ fn keeps_a_prefix(rig: &mut Rig<'_>) -> Checkup {
     }
     rig.reopen()?;
     let last = rig.recovered.last.0 as usize;
-    expect("whether 10 to 60 entries are there", true, (10..=60).contains(&last))?;
+    ensure((10..=60).contains(&last), || {
+        format!("of 60 entries, 10 of them synced, {last} are there after a restart")
+    })?;
     rig.holds(&all[..last], 0)
 }
 

@@ -133,7 +133,17 @@ impl<'a> Rig<'a> {
     /// That a key has this value.
     pub fn has(&mut self, key: &str, value: Option<&[u8]>) -> Checkup {
         let found = self.get(key)?;
-        expect(format!("the value of {key:?}"), value.map(<[u8]>::to_vec), found)
+        if found.as_deref() == value {
+            return Ok(());
+        }
+        let found = found.as_deref();
+        let differ = value.zip(found).map(|(value, found)| {
+            let at = value.iter().zip(found).take_while(|(a, b)| a == b).count();
+            format!(", which differ from byte {at} on")
+        });
+        let (wanted, found) = (told_value(value), told_value(found));
+        let differ = differ.unwrap_or_default();
+        Err(format!("the value of {key:?}: expected {wanted}, found {found}{differ}").into())
     }
 
     /// What one call of `read` gives.
@@ -141,7 +151,7 @@ impl<'a> Rig<'a> {
         let what = format!("read({first}, {last}, max_bytes {max_bytes})");
         let found = self.store()?.read(Index(first), Index(last), max_bytes);
         let found = found.map_err(failed(&what))?;
-        expect(format!("whether {what} gave anything"), true, !found.is_empty())?;
+        ensure(!found.is_empty(), || format!("{what} gave nothing"))?;
         Ok(found)
     }
 
@@ -223,6 +233,18 @@ pub fn told(record: &Record) -> String {
     let Record { index, term, payload, .. } = record;
     let begins = &payload[..payload.len().min(16)];
     format!("entry {index} of term {term} with {} bytes {begins:02x?}", payload.len())
+}
+
+/// A value of metadata in few words.
+fn told_value(value: Option<&[u8]>) -> String {
+    let Some(value) = value else { return "none".into() };
+    let begins = &value[..value.len().min(16)];
+    format!("{} bytes b\"{}\"", value.len(), begins.escape_ascii())
+}
+
+/// That something holds; else what was seen.
+pub fn ensure(holds: bool, seen: impl FnOnce() -> String) -> Checkup {
+    if holds { Ok(()) } else { Err(seen().into()) }
 }
 
 pub fn expect<T: PartialEq + Debug>(what: impl Display, wanted: T, found: T) -> Checkup {

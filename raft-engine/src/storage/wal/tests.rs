@@ -3,43 +3,19 @@
 use super::*;
 use crate::codec::encode_state;
 use crate::consensus::ready::HardState;
-use crate::storage::conformance::{self, Make};
+use crate::storage::conformance::files::check_in_directories;
 use bytes::Bytes;
-use std::path::Path;
 
 fn options(segment_bytes: u64) -> WalOptions {
     WalOptions { segment_bytes, ..WalOptions::default() }
 }
 
-/// A copy of what the files hold while the store is in the middle of its work is what a crash of the
-/// process leaves. Power cuts, which lose what was not synced: `tests/it/power_cut.rs`.
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("made");
-    for entry in std::fs::read_dir(from).expect("a directory").flatten() {
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
-        match entry.file_type().expect("known").is_dir() {
-            true => copy(&from, &to),
-            false => drop(std::fs::copy(&from, &to)), // it may be renamed at this moment
-        }
-    }
-}
-
+/// Power cuts: `tests/it/power_cut.rs`.
 #[test]
 fn keeps_the_contract() {
     for segment_bytes in [16 << 10, 1 << 20] {
-        let mut dirs = vec![tempfile::tempdir().expect("a directory")];
-        let report = conformance::check(&mut |make| {
-            let last = dirs.last().expect("one was made").path().join("data");
-            if make != Make::Again {
-                dirs.push(tempfile::tempdir().expect("a directory"));
-            }
-            let dir = dirs.last().expect("one was made").path().join("data");
-            if make == Make::Crashed {
-                copy(&last, &dir);
-            }
-            let adopt_copied_directory = true;
-            Ok(Box::new(Wal::new(dir, WalOptions { segment_bytes, adopt_copied_directory })))
-        });
+        let options = WalOptions { segment_bytes, adopt_copied_directory: true };
+        let report = check_in_directories(|dir| Box::new(Wal::new(dir, options.clone())));
         assert_eq!(report.passed(), report.checks.len(), "{report}");
     }
 }

@@ -141,16 +141,16 @@ impl History {
             if self.logs.iter().any(|log| log.at(index) == Some(record)) {
                 continue;
             }
-            let rule = if !self.written.contains(record) {
-                INVENTED
+            let (rule, why) = if !self.written.contains(record) {
+                (INVENTED, "was never written")
             } else if self.logs.iter().any(|log| log.at(index).is_some()) {
-                REPLACED
+                (REPLACED, "was replaced by a newer one")
             } else if self.logs.iter().all(|log| log.base > index) {
-                FRONT
+                (FRONT, "was removed with the front of the log")
             } else {
-                TRUNCATED
+                (TRUNCATED, "was removed")
             };
-            return Err(self.breach(rule, &format!("of which {} is wrong", told(record)), found));
+            return Err(self.breach(rule, &format!("of which {} {why}", told(record)), found));
         }
         Ok(())
     }
