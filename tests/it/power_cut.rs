@@ -8,6 +8,7 @@ use bytes::Bytes;
 use quorate_engine::codec::encode_state;
 use quorate_engine::consensus::ready::HardState;
 use quorate_engine::consensus::types::{Incarnation, Index, NodeId, Term};
+use quorate_engine::storage::conformance::{self, Make};
 use quorate_engine::storage::wal::{Wal, WalOptions};
 use quorate_engine::storage::{
     LogStore, Record, Recovered, STATE_KEY, StorageError, StorageErrorKind,
@@ -417,4 +418,21 @@ fn a_round_is_one_write_and_one_sync() {
     assert_eq!(rig.disk.calls() - before, 2);
     rig.put_state().expect("puts");
     assert_eq!(rig.disk.calls() - before, 4, "a state is one write and one sync of its own");
+}
+
+/// The kit, with crashes that lose what a power cut loses.
+#[test]
+fn the_log_passes_the_kit_when_its_crashes_are_power_cuts() {
+    for seed in seeds(2) {
+        let mut disk = SimDisk::new(seed);
+        let report = conformance::check(&mut |make| {
+            disk = match make {
+                Make::New => SimDisk::new(disk.calls() ^ seed),
+                Make::Again => disk.clone(),
+                Make::Crashed => disk.after_a_power_cut(),
+            };
+            Ok(Box::new(wal(&disk)))
+        });
+        assert_eq!(report.passed(), report.checks.len(), "POWER_CUT_SEED={seed}:\n{report}");
+    }
 }

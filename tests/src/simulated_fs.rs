@@ -29,6 +29,7 @@ pub enum Fault {
 #[derive(Clone)]
 pub struct SimDisk(Arc<Mutex<World>>);
 
+#[derive(Clone)]
 struct World {
     dice: Dice,
     names: BTreeMap<PathBuf, usize>,
@@ -68,6 +69,7 @@ enum Change {
 }
 
 /// Numbers by seed (SplitMix64).
+#[derive(Clone)]
 pub struct Dice(pub u64);
 
 impl Dice {
@@ -124,6 +126,14 @@ impl SimDisk {
     /// Loses what a power cut loses, and switches on again.
     pub fn power_cut(&self) {
         self.world().power_cut();
+    }
+
+    /// Another disk with what a power cut would leave of this one, which goes on.
+    #[must_use]
+    pub fn after_a_power_cut(&self) -> SimDisk {
+        let mut world = self.world().clone();
+        world.power_cut();
+        SimDisk(Arc::new(Mutex::new(world)))
     }
 
     /// No fault any more.
