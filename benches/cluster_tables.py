@@ -132,8 +132,8 @@ def others(rows: list[Row]) -> str:
     if not busy:
         return ""
     return (
-        f"Beside the three nodes, {figure(sum(busy) / len(busy))} cores were busy in the mean of all runs with the "
-        "kernel's own work and other programs."
+        f"Beside the three nodes, {figure(sum(busy) / len(busy))} cores were busy in the mean of all runs "
+        "with the kernel's own work and other programs."
     )
 
 

@@ -1,4 +1,4 @@
-"""The benchmarks work: a short run of the cluster benchmark, a node that dies, the tables. Nothing is timed."""
+"""The benchmarks work: a short run of a cluster, a node that dies, the tables. Nothing is timed."""
 
 import json
 import subprocess
@@ -48,9 +48,17 @@ def row(system: str, case: dict[str, Any], **metrics: float) -> dict[str, Any]:
             ],
             "quorate (C) / C raft | 3.00 | ≥ 3",
         ),
-        ("engine", [row("quorate", {"clients": 1}, ops_per_s=3), row("peer", {"clients": 1}, ops_per_s=2)], "1.50"),
+        (
+            "engine",
+            [row("quorate", {"clients": 1}, ops_per_s=3), row("peer", {"clients": 1}, ops_per_s=2)],
+            "1.50",
+        ),
         ("protocol", [row("quorate", {"batch": 1}, entries_per_s=123456)], "123,000"),
-        ("store", [row("raw", {"batch": 1}, entries_per_s=10), row("wal", {"batch": 1}, entries_per_s=9)], "0.90"),
+        (
+            "store",
+            [row("raw", {"batch": 1}, entries_per_s=10), row("wal", {"batch": 1}, entries_per_s=9)],
+            "0.90",
+        ),
         ("crossing", [row("rust", {"batch": 1}, cpu_ns=100), row("c", {"batch": 1}, cpu_ns=150)], "1.50"),
     ],
 )
