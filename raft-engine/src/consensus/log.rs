@@ -196,9 +196,10 @@ impl Log {
             bytes += entry.size();
             entry.index <= to && (first || bytes <= max_bytes)
         };
-        let found: Vec<Entry> =
-            self.window.range(at as usize..).take_while(fits).cloned().collect();
-        (!found.is_empty()).then_some(found)
+        let at = at as usize;
+        // Counted first: a list that grows as it is filled moves its entries again and again.
+        let end = at + self.window.range(at..).take_while(fits).count();
+        (end > at).then(|| self.window.range(at..end).cloned().collect())
     }
 
     /// The entries of the window in `(after, to]`, as far as they are in memory.
