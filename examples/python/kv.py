@@ -3,14 +3,19 @@
     kv.py DIR HOST:PORT first      starts a cluster of one
     kv.py DIR HOST:PORT            starts a node that waits until another one adds it
 
+With --storage sqlite at the end the log is kept in DIR/log.db instead of the built-in store.
+
 Then, line by line on standard input, each answered by one line:
 add HOST:PORT | remove ID | set KEY VALUE | get KEY | status
 """
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
 
 import quorate
+from sqlite_store import SqliteStore
 
 USAGE = "add HOST:PORT | remove ID | set KEY VALUE | get KEY | status"
 
@@ -52,9 +57,21 @@ def run(service: quorate.Service, kv: Kv, line: str) -> str:
     return USAGE
 
 
-def main(data_dir: str, listen: str, *first: str) -> None:
+def storage_of(data_dir: str, options: Sequence[str]) -> Literal["wal"] | SqliteStore:
+    match options:
+        case []:
+            return "wal"
+        case ["--storage", "sqlite"]:
+            Path(data_dir).mkdir(parents=True, exist_ok=True)
+            return SqliteStore(Path(data_dir) / "log.db")
+    sys.exit(__doc__)
+
+
+def main(data_dir: str, listen: str, *options: str) -> None:
+    first = options[:1] == ("first",)
+    storage = storage_of(data_dir, options[first:])
     kv = Kv()
-    with quorate.Service.start(kv, data_dir=data_dir, listen=listen) as service:
+    with quorate.Service.start(kv, data_dir=data_dir, listen=listen, storage=storage) as service:
         if first and service.state is quorate.State.STANDALONE:
             service.initialize_cluster(listen, timeout=5)
         for line in sys.stdin:

@@ -94,7 +94,16 @@ pub fn value<'a>(
         }
         OpKind::Propose => Position::from(id).into_py_any(py),
         OpKind::Tracker => id.index.0.into_py_any(py),
-        _ => Ok(py.None()),
+        OpKind::ReadBarrier | OpKind::Membership => Ok(py.None()),
+        // Events go to queues of their own: `Events`.
+        OpKind::Leader
+        | OpKind::MembershipEvent
+        | OpKind::Failed
+        | OpKind::State
+        | OpKind::DiskFull
+        | OpKind::Peer
+        | OpKind::Abstaining
+        | OpKind::Closed => Ok(py.None()),
     };
     value.map(Ok)
 }

@@ -2,7 +2,7 @@
 //! to the statuses are in `quorate/_errors.py`; here is only the way there.
 
 use crate::wait::lock;
-use pyo3::exceptions::PyBaseException;
+use pyo3::exceptions::{PyBaseException, PyException};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -30,15 +30,38 @@ pub fn error_kinds() -> Vec<(i32, &'static str, i32)> {
     ErrorKind::ALL.iter().map(|kind| (kind.code(), kind.word(), kind.outcome() as i32)).collect()
 }
 
-/// The exception by which a state machine failed, kept until the service is told of: it becomes the
-/// cause of what follows from it. The first one counts.
+/// The exception by which a state machine or a store failed, kept until the service is told of: it
+/// becomes the cause of what follows from it. The first one counts.
 #[derive(Clone, Default)]
 pub struct Failure(Arc<Mutex<Option<Py<PyBaseException>>>>);
 
 impl Failure {
     pub fn set(&self, py: Python<'_>, error: &PyErr) {
         let value = error.value(py).clone().unbind();
-        lock(&self.0).get_or_insert(value);
+        if error.is_instance_of::<PyException>(py) {
+            lock(&self.0).get_or_insert(value);
+        } else {
+            let former = lock(&self.0).replace(value);
+            drop(former); // the lock is free by now: this may run any code
+        }
+    }
+
+    /// Whether it is one that is meant to end the program, such as KeyboardInterrupt.
+    pub fn ends_program(&self, py: Python<'_>) -> bool {
+        let kept = lock(&self.0);
+        kept.as_ref().is_some_and(|value| !value.bind(py).is_instance_of::<PyException>())
+    }
+
+    /// What was kept.
+    pub fn take(&self) -> Option<Py<PyBaseException>> {
+        lock(&self.0).take()
+    }
+
+    /// The exception for an error of a start, which follows from what a hook raised, if one did.
+    pub fn explain_start(&self, py: Python<'_>, error: &Error) -> PyErr {
+        let raised = exception(py, error);
+        self.set_cause(py, &raised);
+        raised
     }
 
     /// The exception for an error of this service, with its cause if that is behind it.
@@ -46,11 +69,17 @@ impl Failure {
         let raised = exception(py, error);
         let follows = error.kind.outcome() == Outcome::Fatal
             || matches!(error.kind, ErrorKind::Interrupted | ErrorKind::StateMachine);
-        let cause = lock(&self.0).as_ref().map(|value| value.bind(py).clone());
-        if follows && let Some(cause) = cause {
-            raised.set_cause(py, Some(PyErr::from_value(cause.into_any())));
+        if follows {
+            self.set_cause(py, &raised);
         }
         raised
+    }
+
+    fn set_cause(&self, py: Python<'_>, raised: &PyErr) {
+        let cause = lock(&self.0).as_ref().map(|value| value.bind(py).clone());
+        if let Some(cause) = cause {
+            raised.set_cause(py, Some(PyErr::from_value(cause.into_any())));
+        }
     }
 
     /// For the garbage collector: the traceback of the exception leads to the state machine, which may
@@ -63,8 +92,7 @@ impl Failure {
     }
 
     pub fn clear(&self) {
-        let dropped = lock(&self.0).take();
-        drop(dropped); // the lock is free by now: this may run any code
+        drop(self.take()); // the lock is free by now: this may run any code
     }
 }
 

@@ -9,18 +9,25 @@ use pyo3::prelude::*;
 
 mod change;
 mod completion;
+mod conformance;
 mod entry;
 mod error;
+mod event;
 mod future;
 mod guard;
+mod hook;
+mod logger;
+mod parts;
 mod queue;
 mod service;
 mod settings;
 mod state_machine;
 mod status;
+mod storage;
 mod submit;
 mod thread_state;
 mod tracker;
+mod transport;
 mod wait;
 
 #[pymodule]
@@ -28,9 +35,13 @@ mod _quorate {
     #[pymodule_export]
     use super::completion::{Position, Reply};
     #[pymodule_export]
+    use super::conformance::check_storage;
+    #[pymodule_export]
     use super::entry::Entry;
     #[pymodule_export]
     use super::error::error_kinds;
+    #[pymodule_export]
+    use super::event::Events;
     #[pymodule_export]
     use super::future::{Future, Futures};
     #[pymodule_export]
@@ -42,7 +53,11 @@ mod _quorate {
     #[pymodule_export]
     use super::status::{format_node_id, parse_node_id};
     #[pymodule_export]
+    use super::storage::Record;
+    #[pymodule_export]
     use super::tracker::ChangeTracker;
+    #[pymodule_export]
+    use super::transport::frame_kind;
     #[pymodule_export]
     use super::wait::settle;
     use pyo3::prelude::*;

@@ -4,14 +4,17 @@
 use crate::change::Change;
 use crate::completion::{self, Position};
 use crate::error::{Failure, Known, exception};
+use crate::event::Events;
 use crate::future::{Future, Futures};
 use crate::guard::{may_call, may_wait};
+use crate::parts::Parts;
 use crate::queue::Queue;
 use crate::settings;
 use crate::state_machine::Machine;
 use crate::status;
 use crate::submit::{self, LARGE};
 use crate::tracker::ChangeTracker;
+use crate::transport;
 use crate::wait::{self, seconds};
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -23,6 +26,7 @@ use quorate_engine::os;
 use quorate_engine::queue;
 use quorate_engine::service::{self, Op, Request, Timeout};
 use quorate_engine::status::{Info, Report};
+use quorate_engine::transport::custom::PacketKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -92,6 +96,16 @@ impl Service {
         Ok(self.service().info())
     }
 
+    fn take_frame(&self, frame: &Bound<'_, PyAny>, only: Option<PacketKind>) -> PyResult<()> {
+        let py = frame.py();
+        may_call(py)?;
+        let frame = transport::copied(frame)?;
+        let is_large = frame.len() >= LARGE;
+        let deliver = || self.service().deliver(frame, only);
+        let delivered = if is_large { py.detach(deliver) } else { deliver() };
+        delivered.map_err(|error| self.explain(py, &error))
+    }
+
     fn submit(
         &self,
         queue: &queue::Queue,
@@ -107,15 +121,20 @@ impl Service {
 impl Service {
     /// Opens the store, the state machine and the listener, and starts the threads.
     #[new]
-    fn new(state_machine: &Bound<'_, PyAny>, settings: &Bound<'_, PyDict>) -> PyResult<Service> {
+    fn new(
+        state_machine: &Bound<'_, PyAny>,
+        settings: &Bound<'_, PyDict>,
+        parts: Parts<'_>,
+    ) -> PyResult<Service> {
         let py = state_machine.py();
         may_wait().map_err(|error| exception(py, &error))?;
         let settings = settings::from_keywords(settings)?;
         let failure = Failure::default();
         let machine = Box::new(Machine::new(state_machine, failure.clone())?);
+        let parts = parts.into_engine(&failure)?;
         let service = py
-            .detach(|| service::Service::start(settings, machine))
-            .map_err(|error| failure.explain(py, &error))?;
+            .detach(|| service::Service::start_with(settings, machine, parts))
+            .map_err(|error| failure.explain_start(py, &error))?;
         let closed = AtomicBool::new(false);
         let known = Known::new(failure);
         Ok(Service { service: Some(Arc::new(service)), known, closed })
@@ -179,6 +198,36 @@ impl Service {
         timeout: Option<f64>,
     ) -> PyResult<Vec<Bound<'py, Future>>> {
         submit::many(self.service(), &self.known, futures, changes, timeout)
+    }
+
+    /// Hands over one frame that `send` of another node's transport was given.
+    fn deliver(&self, frame: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.take_frame(frame, None)
+    }
+
+    /// The page's Append: only frames of that kind.
+    fn append(&self, frame: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.take_frame(frame, Some(PacketKind::Append))
+    }
+
+    /// The page's RequestVote: likewise.
+    fn request_vote(&self, frame: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.take_frame(frame, Some(PacketKind::RequestVote))
+    }
+
+    /// The page's Join: likewise.
+    fn join(&self, frame: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.take_frame(frame, Some(PacketKind::Join))
+    }
+
+    /// From now on every event, the present state and leader first.
+    fn _events(&self, py: Python<'_>) -> PyResult<Events> {
+        may_call(py)?;
+        let queue = queue::Queue::new().map_err(|error| exception(py, &error))?;
+        self.service()
+            .subscribe(&queue, self.known.mark(0))
+            .map_err(|error| exception(py, &error))?;
+        Ok(Events::new(queue))
     }
 
     /// Stops the service. In the child of a fork there is nothing to stop.

@@ -3,7 +3,7 @@
 
 use crate::entry::Entry;
 use crate::error::Failure;
-use crate::thread_state;
+use crate::hook;
 use bytes::Bytes;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -36,14 +36,7 @@ impl Machine {
 
     /// Runs a callback, attached. What it raises becomes the failure of the service.
     fn call<R>(&self, callback: impl FnOnce(Python<'_>) -> PyResult<R>) -> Result<R, String> {
-        thread_state::keep();
-        let attached = Python::try_attach(|py| {
-            callback(py).map_err(|error| {
-                self.failure.set(py, &error);
-                error.to_string()
-            })
-        });
-        attached.unwrap_or_else(|| Err("the Python interpreter has ended".to_owned()))
+        hook::call(Some(&self.failure), callback).map_err(|raised| raised.text)
     }
 }
 
@@ -71,20 +64,9 @@ impl StateMachine for Machine {
 }
 
 impl Drop for Machine {
-    /// Lets go while attached. After the interpreter's end the objects are gone with it.
     fn drop(&mut self) {
-        let held = (self.commit.take(), self.open.take(), std::mem::take(&mut self.failure));
-        if let Err(held) = attached_drop(held) {
-            std::mem::forget(held);
-        }
+        hook::let_go((self.commit.take(), self.open.take(), std::mem::take(&mut self.failure)));
     }
-}
-
-/// Drops something while attached, or gives it back when there is no interpreter.
-fn attached_drop<T>(held: T) -> Result<(), T> {
-    let mut held = Some(held);
-    Python::try_attach(|_| drop(held.take()));
-    held.map_or(Ok(()), Err)
 }
 
 fn applied(answer: &Bound<'_, PyAny>) -> PyResult<Applied> {

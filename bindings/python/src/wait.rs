@@ -131,6 +131,7 @@ fn keep_idle(queue: Queue) {
 static WAITING: Mutex<usize> = Mutex::new(0);
 static NONE_WAITS: Condvar = Condvar::new();
 
+/// A wait that has not returned.
 pub struct Waiting(());
 
 impl Waiting {

@@ -33,6 +33,7 @@ from ._errors import (
     StateMachineFailed,
     StateMachineMismatch,
     StorageFailed,
+    StorageRuleBroken,
     TimedOut,
     TooLarge,
     UnknownVersion,
@@ -40,11 +41,20 @@ from ._errors import (
     Unsupported,
     WrongIdentity,
 )
-from ._protocols import Bytes, Change, DurableStateMachine, Settings, StateMachine
+from ._protocols import (
+    Bytes,
+    Change,
+    DurableStateMachine,
+    Settings,
+    StateMachine,
+    Storage,
+    Transport,
+)
 from ._quorate import (
     ChangeTracker,
     Entry,
     Position,
+    Record,
     Reply,
     __version__,
     format_node_id,
@@ -52,6 +62,8 @@ from ._quorate import (
     settings,
 )
 from ._service import Service
+from ._storage import storage_check
+from ._transport import frame_kind
 from ._types import (
     CLUSTER_ID_KEY,
     CURRENT_TERM_KEY,
@@ -66,12 +78,17 @@ from ._types import (
     WEB_HOOK_CHANGE,
     WEB_HOOKS_KEY,
     Applied,
+    Event,
+    EventKind,
+    FrameKind,
     LoopCommand,
+    Make,
     MembershipChangeMode,
     Node,
     NodeList,
     Outcome,
     ProtocolStatus,
+    Report,
     Setting,
     State,
 )

@@ -5,14 +5,16 @@
 * Every failure is a QuorateError; `outcome` says whether the change is not done or may be done.
 * A state machine is a plain object with the methods named here; no base class is needed. It is
   called on an engine's thread, a whole batch at a time. An exception in it fails the service and is
-  the __cause__ of the ServiceFailed that follows.
+  the __cause__ of the ServiceFailed that follows. So with a store or a network of your own.
+* Log lines go to logging.getLogger("quorate").
 * quorate.aio has the same names for asyncio.
 
 Since: 0.1
 """
 
+import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import IntEnum
@@ -73,6 +75,38 @@ class LoopCommand(IntEnum):
     JOIN_AS_CANDIDATE = 2
     def __str__(self) -> str: ...
 
+class EventKind(IntEnum):
+    """What an event tells; skip what you do not know."""
+
+    LEADER = 100
+    """node_id leads in `term`; 0: no leader is known."""
+    MEMBERSHIP = 101
+    """The configuration with the number `index` is in force, or committed: `text` says which."""
+    FAILED = 104
+    """The service failed: `error` and `text` say why."""
+    STATE = 105
+    """The service has the state State(index)."""
+    DISK_FULL = 106
+    """The store has no room for new entries (index 1), or has room again (0)."""
+    PEER = 107
+    """Something is wrong with the connection to node_id (0: not known which): `text` says what."""
+    ABSTAINING = 108
+    """This node gives no votes until it is repaired (index 1), or does so again (0)."""
+    CLOSED = 109
+    """The service is closed; the last event."""
+
+class FrameKind(IntEnum):
+    """What a frame is about."""
+
+    OTHER = 0
+    """Several things, or something else."""
+    APPEND = 1
+    """Entries or heartbeats, or answers to them."""
+    REQUEST_VOTE = 2
+    """Votes asked for or given, or the request to campaign at once."""
+    JOIN = 3
+    """A node is asked who it is or to become a member, or answers."""
+
 # ---- Errors ----
 
 class QuorateError(Exception):
@@ -85,6 +119,14 @@ class QuorateError(Exception):
 
 class InvalidArgument(QuorateError, ValueError):
     """An argument is missing, malformed, out of range or reserved."""
+
+class StorageRuleBroken(InvalidArgument):
+    """A store does not keep the rules of Storage. What it raised first, if anything, is the
+    __cause__."""
+
+    def __init__(self, report: Report) -> None: ...
+    @property
+    def report(self) -> Report: ...
 
 class TooLarge(QuorateError, ValueError):
     """The entry exceeds max_entry_bytes."""
@@ -187,7 +229,7 @@ class ServiceFailed(QuorateError):
     """The store or the state machine failed before; this service is over."""
 
 class StorageFailed(ServiceFailed):
-    """A write or sync of the store failed."""
+    """A write or sync of the store failed; what a store of your own raised is the __cause__."""
 
 class StateMachineFailed(ServiceFailed):
     """A callback of the state machine failed; what it raised is the __cause__."""
@@ -327,6 +369,125 @@ class Applied:
     term: int = 0
     cluster_id: int = 0
 
+# ---- Storage ----
+
+@final
+class Record:
+    """One record of the log. The bytes are the library's, with their own checksums; a store keeps
+    them as they are."""
+
+    __match_args__ = ("index", "data")
+    def __new__(cls, index: int, data: bytes) -> Self: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def data(self) -> bytes: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+class Storage(Protocol):
+    """A store of your own for log and metadata: Service.start(..., storage=MyStore()).
+
+    What it must keep: between two syncs a crash keeps a prefix of the calls of append and the
+    truncations, in order, at least up to the last sync that returned. metadata_put is atomic,
+    durable on return, and outside that order: a newer term or vote without the log is safe, the
+    reverse is not. storage_check tries all of that.
+
+    All calls come from one thread, quorate-log, one at a time, and may block: that delays entries
+    and nothing else. (Only close may come from another thread, after all others.) Calls that wait
+    for a service raise InCallback in there. What any of them raises is terminal: the service stops
+    with StorageFailed, because what reached the disk is unknown. From open it refuses the start: as
+    what it is if that is Locked, Corrupt, WrongIdentity, UnknownVersion or Unsupported, else as
+    IoError. Records that come back other than they were given are noticed and stop the service
+    likewise."""
+
+    def open(self) -> tuple[int, int]:
+        """Called first. The lowest and the highest index; (0, 0) when the log is empty."""
+    def append(self, records: Sequence[Record], /) -> None:
+        """Adds at least one record, without a gap after the last one; to an empty log at any index.
+        May buffer."""
+    def sync(self) -> None:
+        """Returns when everything before it would survive a power cut."""
+    def read(self, first: int, last: int, max_bytes: int, /) -> Iterable[Bytes]:
+        """The data of the records from `first` to `last`, both included, in order; they exist,
+        synced or not. May stop once `max_bytes` are given, but not before the first; of a generator
+        no more is taken then."""
+    def truncate_suffix(self, first: int, /) -> None:
+        """Removes `first` and everything after it; durable by the next sync."""
+    def truncate_prefix(self, last: int, /) -> None:
+        """Removes `last`, which may lie beyond the end, and everything before it; likewise."""
+    def metadata_get(self, key: str, /) -> Bytes | None:
+        """The value, which may be empty; None when there is none."""
+    def metadata_put(self, key: str, value: bytes, /) -> None:
+        """Replaces one value, whole or not at all; durable on return. Term, vote and identity are
+        one such value, "quorate.state"."""
+    def close(self) -> None:
+        """The last call, if open returned."""
+
+class Make(IntEnum):
+    """What a maker of stores is asked for; no store that it gives is open yet."""
+
+    NEW = 0
+    """An empty store."""
+    AGAIN = 1
+    """The store made last, which was closed."""
+    CRASHED = 2
+    """What a crash would leave now of the store made last, which is still open and in the middle of
+    its work: for instance a store on a copy of its files, made now. (It is closed after that.)
+    Raise Unsupported when there is no way to do that."""
+
+class Report(NamedTuple):
+    """What the conformance kit found; str() is a text with a line for each rule."""
+
+    passed: int
+    """How many rules held."""
+    skipped: tuple[str, ...]
+    """Those that could not be tried, and why."""
+    broken: tuple[str, ...]
+    """Those that are broken, and what was seen."""
+    text: str
+    def __str__(self) -> str: ...
+
+def storage_check(make: Callable[[Make], Storage]) -> Report:
+    """Runs the conformance kit that every built-in store passes on the stores that `make` gives, on
+    the calling thread; crashes between any two calls are part of it. Raises StorageRuleBroken, with
+    the report, when a rule is broken."""
+
+# ---- Transport ----
+
+class Transport(Protocol):
+    """A network of your own instead of TCP: Service.start(..., transport=MyNetwork()). It carries
+    frames whole and unaltered, or loses them; frames that were altered on their way are noticed and
+    dropped, and repeated, late and reordered ones do no harm. Who may send them is its to check:
+    the library believes the sender that a frame names. Addresses are any text that both sides
+    understand."""
+
+    def send(self, node_id: int, address: str, frame: bytes, /) -> None:
+        """Sends one frame to the node at `address`, where it goes to Service.deliver, without
+        waiting for the network. node_id is 0 while only the address is known. An exception: not
+        sent, and the node counts as unreachable for now. Called on the thread quorate-loop; a slow
+        one delays the protocol."""
+
+def frame_kind(frame: Bytes) -> FrameKind:
+    """What a frame is about. InvalidArgument for what is no frame, or was altered."""
+
+# ---- Events ----
+
+@final
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a service. What the fields mean is said at EventKind; those that
+    mean nothing are 0, "" or None."""
+
+    number: int
+    """Counts the events of a service; a gap shows that some were lost."""
+    kind: EventKind
+    node_id: int
+    index: int
+    term: int
+    text: str
+    error: QuorateError | None
+
 # ---- Settings ----
 
 class Settings(TypedDict, total=False):
@@ -396,11 +557,16 @@ class Service:
         *,
         data_dir: str | os.PathLike[str] | None = None,
         listen: str = "",
-        storage: Literal["wal", "memory"] = "wal",
+        storage: Literal["wal", "memory"] | Storage = "wal",
+        transport: Transport | None = None,
+        logger: logging.Logger | None = None,
         **settings: Unpack[Settings],
     ) -> Self:
         """StartRaft: opens the store, the state machine and the listener, and starts the threads. A
-        new data directory gives a Standalone service, another one what it was."""
+        new data directory gives a Standalone service, another one what it was. With a storage of
+        your own data_dir is not needed, with a transport listen. Log lines go to `logger`, else to
+        logging.getLogger("quorate"): those of the levels that it is enabled for now; each record
+        has node_id (0 before it is known) and target, the part of the library."""
     def close(self) -> None:
         """Stops the service and its threads. Whoever waits gets Interrupted. Looking goes on to
         work, everything else raises Closed; a second close is fine. Raises ServiceFailed when the
@@ -447,7 +613,23 @@ class Service:
         """Returns when this node has applied everything that was acknowledged anywhere before the
         call: read your own state after it and the read is linearizable."""
 
+    # a network of your own
+    def deliver(self, frame: Bytes) -> None:
+        """Hands over one frame that `send` of another node's transport was given; answers leave
+        through `send`. Does not wait; from any thread, callbacks included. Raises Busy (it was
+        dropped), InvalidArgument (no frame, altered, or for another node), TooLarge, Unsupported
+        (the service has the built-in network), Closed."""
+    def append(self, frame: Bytes) -> None:
+        """The page's Append: deliver for frames of FrameKind.APPEND, others are InvalidArgument."""
+    def request_vote(self, frame: Bytes) -> None:
+        """The page's RequestVote: likewise for FrameKind.REQUEST_VOTE."""
+    def join(self, frame: Bytes) -> None:
+        """The page's Join: likewise for FrameKind.JOIN."""
+
     # looking
+    def events(self) -> Iterator[Event]:
+        """What happens from now on: the present state and leader first, then every change; ends
+        after EventKind.CLOSED. One that is not asked for keeps the newest 1,024."""
     @property
     def my_id(self) -> int:
         """This node."""

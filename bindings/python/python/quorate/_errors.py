@@ -4,7 +4,7 @@ What must hold: every status that the engine knows has a class of its own, and `
 from the status, also of one that is newer than this table.
 """
 
-from ._types import Node, Outcome
+from ._types import Node, Outcome, Report
 
 
 def outcome_of(status: int) -> Outcome:
@@ -36,6 +36,21 @@ class InvalidArgument(QuorateError, ValueError):
     """An argument is missing, malformed, out of range or reserved."""
 
     _status = -1
+
+
+class StorageRuleBroken(InvalidArgument):
+    """A store does not keep the rules of `Storage`."""
+
+    def __init__(self, report: Report) -> None:
+        count = len(report.broken)
+        rules = "a rule of stores is" if count == 1 else f"{count} rules of stores are"
+        super().__init__("\n".join([f"{rules} broken:", *report.broken]))
+        self._report = report
+
+    @property
+    def report(self) -> Report:
+        """What was found, of all rules."""
+        return self._report
 
 
 class TooLarge(QuorateError, ValueError):

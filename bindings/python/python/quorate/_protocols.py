@@ -1,9 +1,9 @@
 """What callers and state machines give: types for annotations, none needed at run time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol, TypeAlias, TypedDict
 
-from ._quorate import Entry
+from ._quorate import Entry, Record
 from ._types import Applied
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
@@ -22,6 +22,44 @@ class DurableStateMachine(StateMachine, Protocol):
 
     def open(self) -> Applied:
         """What the state holds durably."""
+
+
+class Storage(Protocol):
+    """A store of the host's own for log and metadata."""
+
+    def open(self) -> tuple[int, int]:
+        """The lowest and the highest index, (0, 0) when the log is empty."""
+
+    def append(self, records: Sequence[Record], /) -> None:
+        """Adds records behind the last one."""
+
+    def sync(self) -> None:
+        """Returns when all that would survive a power cut."""
+
+    def read(self, first: int, last: int, max_bytes: int, /) -> Iterable[Bytes]:
+        """The data of the records `first` to `last`."""
+
+    def truncate_suffix(self, first: int, /) -> None:
+        """Removes `first` and all after it."""
+
+    def truncate_prefix(self, last: int, /) -> None:
+        """Removes `last` and all before it."""
+
+    def metadata_get(self, key: str, /) -> Bytes | None:
+        """The value, None when there is none."""
+
+    def metadata_put(self, key: str, value: bytes, /) -> None:
+        """Replaces one value, durably."""
+
+    def close(self) -> None:
+        """The last call."""
+
+
+class Transport(Protocol):
+    """A network of the host's own."""
+
+    def send(self, node_id: int, address: str, frame: bytes, /) -> None:
+        """Sends one frame without waiting."""
 
 
 class Settings(TypedDict, total=False):

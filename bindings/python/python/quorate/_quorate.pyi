@@ -1,26 +1,39 @@
 """The native module, as the rest of the package sees it."""
 
 import concurrent.futures
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, Self, final
 
 from typing_extensions import disjoint_base
 
-from ._protocols import Bytes
-from ._types import MembershipChangeMode, NodeList, ProtocolStatus, Setting, State
+from ._protocols import Bytes, Storage
+from ._service import Parts
+from ._types import (
+    Event,
+    Make,
+    MembershipChangeMode,
+    NodeList,
+    ProtocolStatus,
+    Setting,
+    State,
+)
 
 __all__ = [
     "ChangeTracker",
     "Entry",
+    "Events",
     "Future",
     "Futures",
     "Position",
     "Queue",
+    "Record",
     "Reply",
     "Service",
     "__version__",
+    "check_storage",
     "error_kinds",
     "format_node_id",
+    "frame_kind",
     "parse_node_id",
     "settings",
     "settle",
@@ -32,6 +45,10 @@ def format_node_id(node_id: int) -> str: ...
 def parse_node_id(text: str) -> int: ...
 def settings() -> tuple[Setting, ...]: ...
 def error_kinds() -> list[tuple[int, str, int]]: ...
+def frame_kind(frame: Bytes) -> int: ...
+def check_storage(
+    make: Callable[[Make], Storage],
+) -> tuple[int, list[str], list[str], str, BaseException | None]: ...
 def settle(timeout: float) -> bool: ...
 
 @final
@@ -60,6 +77,15 @@ class Position:
     def index(self) -> int: ...
     @property
     def term(self) -> int: ...
+
+@final
+class Record:
+    __match_args__ = ("index", "data")
+    def __new__(cls, index: int, data: bytes) -> Self: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def data(self) -> bytes: ...
 
 @final
 class Reply:
@@ -100,6 +126,13 @@ class Queue:
     def wake(self) -> None: ...
 
 @final
+class Events:
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Event: ...
+    def fileno(self) -> int: ...
+    def take(self) -> list[Event]: ...
+
+@final
 class ChangeTracker:
     def __new__(cls) -> Self: ...
     @staticmethod
@@ -114,7 +147,7 @@ class ChangeTracker:
 
 @disjoint_base
 class Service:
-    def __new__(cls, state_machine: object, settings: dict[str, object]) -> Self: ...
+    def __new__(cls, state_machine: object, settings: dict[str, object], parts: Parts) -> Self: ...
     def _wait(self, op: str, argument: object, timeout: float | None) -> Any: ...
     def _submit(
         self, queue: Queue, token: int, op: str, argument: object, timeout: float | None
@@ -125,6 +158,11 @@ class Service:
     def _submit_futures(
         self, futures: Futures, changes: Iterable[object], timeout: float | None
     ) -> list[concurrent.futures.Future[Reply]]: ...
+    def deliver(self, frame: Bytes) -> None: ...
+    def append(self, frame: Bytes) -> None: ...
+    def request_vote(self, frame: Bytes) -> None: ...
+    def join(self, frame: Bytes) -> None: ...
+    def _events(self) -> Events: ...
     def _close(self) -> None: ...
     @property
     def _is_closed(self) -> bool: ...

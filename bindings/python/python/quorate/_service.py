@@ -2,27 +2,38 @@
 
 import atexit
 import contextlib
+import logging
 import os
 import warnings
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Self, final
+from typing import Any, NamedTuple, Self, final
 
 from . import _futures, _quorate
 from ._errors import QuorateError, ServiceFailed
+from ._logging import Lines, lines_for
 from ._quorate import Position, Reply, format_node_id
+from ._types import Event
 
 # How long the end of the interpreter waits for daemon threads to leave their calls, in seconds.
 LEAVE = 1.0
+
+
+class Parts(NamedTuple):
+    """What a service is started with instead of what the library has."""
+
+    storage: object
+    transport: object
+    logger: Lines | None
 
 
 class Running(_quorate.Service):
     """A service that is closed at the latest when the interpreter ends, and says when it was not
     closed before it was lost."""
 
-    def __init__(self, state_machine: object, settings: dict[str, object]) -> None:
+    def __init__(self, state_machine: object, settings: dict[str, object], parts: Parts) -> None:
         _running.add(self)
 
     def __del__(self) -> None:
@@ -49,11 +60,14 @@ class Service(Running):
         *,
         data_dir: str | os.PathLike[str] | None = None,
         listen: str = "",
-        storage: str = "wal",
+        storage: object = "wal",
+        transport: object = None,
+        logger: logging.Logger | None = None,
         **settings: object,
     ) -> Self:
         """Opens the store, the state machine and the listener, and starts the threads."""
-        return cls(state_machine, start_settings(data_dir, listen, storage, settings))
+        together, own = start_settings(data_dir, listen, storage, settings)
+        return cls(state_machine, together, Parts(own, transport, lines_for(logger)))
 
     def close(self) -> None:
         """Stops the service and its threads."""
@@ -107,6 +121,10 @@ class Service(Running):
         """Returns when this node has applied what was acknowledged anywhere before the call."""
         self._wait("read_barrier", None, timeout)
 
+    def events(self) -> Iterator[Event]:
+        """What happens from now on, the present state and leader first."""
+        return self._events()
+
 
 def quiet_after(error: BaseException | None) -> contextlib.suppress:
     """What the body of a `with` raised says more than that the service had failed."""
@@ -116,12 +134,15 @@ def quiet_after(error: BaseException | None) -> contextlib.suppress:
 def start_settings(
     data_dir: str | os.PathLike[str] | None,
     listen: str,
-    storage: str,
+    storage: object,
     settings: dict[str, object],
-) -> dict[str, object]:
-    """All settings in one; what is None is left at its default."""
+) -> tuple[dict[str, object], object]:
+    """All settings in one, what is None left at its default; and a store of the host's own."""
     place = None if data_dir is None else os.fspath(data_dir)
-    return {"data_dir": place, "listen": listen or None, "storage": storage, **settings}
+    together = {"data_dir": place, "listen": listen or None, **settings}
+    if storage is None or isinstance(storage, str):
+        return {**together, "storage": storage}, None
+    return together, storage
 
 
 _running: "weakref.WeakSet[Running]" = weakref.WeakSet()

@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, NamedTuple, final
+from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 from ._quorate import format_node_id
+
+if TYPE_CHECKING:
+    from ._errors import QuorateError
 
 CURRENT_TERM_KEY: Final = "currentTerm"
 VOTED_FOR_KEY: Final = "votedFor"
@@ -63,6 +66,36 @@ class LoopCommand(_Word):
     UPDATE_CONFIGURATION = 0
     JOIN_AS_FOLLOWER = 1
     JOIN_AS_CANDIDATE = 2
+
+
+class EventKind(IntEnum):
+    """What an event tells."""
+
+    LEADER = 100
+    MEMBERSHIP = 101
+    FAILED = 104
+    STATE = 105
+    DISK_FULL = 106
+    PEER = 107
+    ABSTAINING = 108
+    CLOSED = 109
+
+
+class FrameKind(IntEnum):
+    """What a frame is about."""
+
+    OTHER = 0
+    APPEND = 1
+    REQUEST_VOTE = 2
+    JOIN = 3
+
+
+class Make(IntEnum):
+    """What a maker of stores is asked for."""
+
+    NEW = 0
+    AGAIN = 1
+    CRASHED = 2
 
 
 class Node(NamedTuple):
@@ -164,3 +197,29 @@ class Setting(NamedTuple):
     default_value: str
     unit: str
     meaning: str
+
+
+class Report(NamedTuple):
+    """What the conformance kit found."""
+
+    passed: int
+    skipped: tuple[str, ...]
+    broken: tuple[str, ...]
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a service."""
+
+    number: int
+    kind: EventKind
+    node_id: int
+    index: int
+    term: int
+    text: str
+    error: "QuorateError | None"

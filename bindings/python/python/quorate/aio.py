@@ -6,15 +6,19 @@ descriptor, a batch at a time; a cancelled call leaves its change alone.
 
 import asyncio
 import functools
+import logging
 import os
 import weakref
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Self, final
 
 from . import _quorate
 from ._completions import Completions
+from ._logging import lines_for
 from ._quorate import Position, Reply
-from ._service import Running, quiet_after, start_settings
+from ._service import Parts, Running, quiet_after, start_settings
+from ._types import Event, EventKind
 
 __all__ = ["ChangeTracker", "Service"]
 
@@ -71,12 +75,15 @@ class Service(Running):
         *,
         data_dir: str | os.PathLike[str] | None = None,
         listen: str = "",
-        storage: str = "wal",
+        storage: object = "wal",
+        transport: object = None,
+        logger: logging.Logger | None = None,
         **settings: object,
     ) -> Self:
         """Opens the store, the state machine and the listener, and starts the threads."""
-        together = start_settings(data_dir, listen, storage, settings)
-        starting = asyncio.ensure_future(asyncio.to_thread(cls, state_machine, together))
+        together, own = start_settings(data_dir, listen, storage, settings)
+        parts = Parts(own, transport, lines_for(logger))
+        starting = asyncio.ensure_future(asyncio.to_thread(cls, state_machine, together, parts))
         try:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
@@ -125,6 +132,10 @@ class Service(Running):
         """Returns when this node has applied what was acknowledged anywhere before the call."""
         await self._do("read_barrier", None, timeout)
 
+    def events(self) -> AsyncIterator[Event]:
+        """What happens from now on, the present state and leader first."""
+        return _follow(self._events())
+
     @property
     def applied_tracker(self) -> ChangeTracker:  # type: ignore[override]
         """Follows `last_applied`; only this service moves and closes it."""
@@ -132,6 +143,27 @@ class Service(Running):
 
     def _do(self, op: str, argument: object, timeout: float | None) -> "asyncio.Future[Any]":
         return _submit(self, op, argument, timeout)
+
+
+async def _follow(events: _quorate.Events) -> AsyncIterator[Event]:
+    """Each event as it comes; the last one is `closed`."""
+    while True:
+        for event in events.take():
+            yield event
+            if event.kind is EventKind.CLOSED:
+                return
+        await _readable(events.fileno())
+
+
+async def _readable(descriptor: int) -> None:
+    """Waits until there is something to take."""
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(descriptor, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(descriptor)
 
 
 def _abandon(starting: "asyncio.Future[Service]") -> None:

@@ -8,12 +8,16 @@ objects that are called on an engine's thread.
 Since: 0.1
 """
 
+import logging
 import os
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Literal, Self, Unpack, final
 
 from quorate import (
+    Bytes,
     Change,
+    Event,
     MembershipChangeMode,
     NodeList,
     Position,
@@ -22,6 +26,8 @@ from quorate import (
     Settings,
     State,
     StateMachine,
+    Storage,
+    Transport,
 )
 
 __all__ = ["ChangeTracker", "Service"]
@@ -50,7 +56,9 @@ class Service:
         *,
         data_dir: str | os.PathLike[str] | None = None,
         listen: str = "",
-        storage: Literal["wal", "memory"] = "wal",
+        storage: Literal["wal", "memory"] | Storage = "wal",
+        transport: Transport | None = None,
+        logger: logging.Logger | None = None,
         **settings: Unpack[Settings],
     ) -> Self:
         """async with await Service.start(...) as service: ..."""
@@ -68,6 +76,12 @@ class Service:
     async def propose(self, change: Change, *, timeout: float | None = None) -> Position: ...
     async def propose_wait(self, change: Change, *, timeout: float | None = None) -> Reply: ...
     async def read_barrier(self, *, timeout: float | None = None) -> None: ...
+    def deliver(self, frame: Bytes) -> None: ...
+    def append(self, frame: Bytes) -> None: ...
+    def request_vote(self, frame: Bytes) -> None: ...
+    def join(self, frame: Bytes) -> None: ...
+    def events(self) -> AsyncIterator[Event]:
+        """async for event in service.events(): ... begins with what is so when it is called."""
     @property
     def my_id(self) -> int: ...
     @property
