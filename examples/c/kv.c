@@ -1,10 +1,17 @@
 /* A replicated key-value store.
  *     kv DIR HOST:PORT first      begins a cluster of one
  *     kv DIR HOST:PORT            waits until another node adds it
+ *     ... --storage sqlite        the log is in DIR/log.db, an SQLite database, and not in the library's files
  *
  * Then, line by line: add HOST:PORT | remove ID | set KEY VALUE | get KEY | status. Each line is answered
- * by one. To build it:  cc kv.c $(pkg-config --cflags --libs quorate) -lpthread -o kv */
+ * by one. To build it, without SQLite or with it:
+ *     cc kv.c $(pkg-config --cflags --libs quorate) -lpthread -o kv
+ *     cc -DKV_SQLITE kv.c sqlite_store.c $(pkg-config --cflags --libs quorate sqlite3) -lpthread -o kv */
 #include "quorate.h"
+#ifdef KV_SQLITE
+#include "sqlite_store.h"
+#include <sys/stat.h>
+#endif
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,8 +95,27 @@ static void run(quorate_service *service, store *s, const char *verb, const char
     quorate_free(err);
 }
 
+/* The store that was asked for: "sqlite" is our own, the others are the library's. */
+static quorate_status choose_storage(quorate_config *config, const char *name, const char *dir,
+                                     quorate_error **err) {
+#ifdef KV_SQLITE
+    if (!strcmp(name, "sqlite")) {
+        char path[4096];
+        quorate_storage storage;
+        mkdir(dir, 0777); /* if it is not there, and can't be made, SQLite says so */
+        snprintf(path, sizeof path, "%s/log.db", dir);
+        quorate_status status = sqlite_store(path, &storage, err);
+        return status < 0 ? status : quorate_config_storage(config, &storage, err);
+    }
+#endif
+    quorate_status status = quorate_config_set(config, "data_dir", dir, err);
+    return status < 0 ? status : quorate_config_set(config, "storage", name, err);
+}
+
 int main(int argc, char **argv) {
-    if (argc < 3) return fprintf(stderr, "usage: kv DIR HOST:PORT [first]\n"), 2;
+    const char *storage = "wal";
+    if (argc > 4 && !strcmp(argv[argc - 2], "--storage")) storage = argv[argc - 1], argc -= 2;
+    if (argc < 3) return fprintf(stderr, "usage: kv DIR HOST:PORT [first] [--storage NAME]\n"), 2;
     store s = {PTHREAD_MUTEX_INITIALIZER, NULL};
     quorate_state_machine machine = QUORATE_STATE_MACHINE_INIT;
     machine.ctx = &s;
@@ -99,7 +125,7 @@ int main(int argc, char **argv) {
     quorate_info info = QUORATE_INFO_INIT;
     quorate_config *config = quorate_config_new();
     quorate_status status = quorate_config_state_machine(config, &machine, &err);
-    if (status >= 0) status = quorate_config_set(config, "data_dir", argv[1], &err);
+    if (status >= 0) status = choose_storage(config, storage, argv[1], &err);
     if (status >= 0) status = quorate_config_set(config, "listen", argv[2], &err);
     if (status >= 0) status = quorate_service_start(config, &service, &err);
     if (status >= 0) status = quorate_service_info(service, &info);

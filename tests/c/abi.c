@@ -206,6 +206,38 @@ static void a_service_does_all_that_it_can(void) {
     CHECK_EQ(c.dropped, 1);
 }
 
+static quorate_status no_store(void *ctx, int32_t how, quorate_storage *out, quorate_error **err) {
+    (void)ctx, (void)how, (void)out;
+    *err = quorate_error_new("no store today");
+    return QUORATE_ERR_IO;
+}
+
+static void hooks_are_checked_when_they_are_given(void) {
+    quorate_error *err = NULL;
+    quorate_config *config = quorate_config_new();
+    quorate_storage storage = QUORATE_STORAGE_INIT;
+    quorate_transport transport = QUORATE_TRANSPORT_INIT;
+    quorate_logger logger = QUORATE_LOGGER_INIT;
+    CHECK_ERR(quorate_config_storage(config, &storage, &err), QUORATE_ERR_INVALID, "open");
+    CHECK_ERR(quorate_config_transport(config, &transport, &err), QUORATE_ERR_INVALID, "send");
+    CHECK_ERR(quorate_config_logger(config, &logger, &err), QUORATE_ERR_INVALID, "write");
+    quorate_config_free(config);
+    char *report = NULL;
+    CHECK_ERR(quorate_storage_check(no_store, NULL, &report, &err), QUORATE_ERR_INVALID, "no store today");
+    CHECK(report && strstr(report, "BROKEN"));
+    quorate_free(report);
+}
+
+static void frames_are_for_a_service_with_a_transport(void) {
+    quorate_error *err = NULL;
+    CHECK_EQ(quorate_frame_kind("no frame", 8), QUORATE_ERR_INVALID);
+    CHECK_ERR(quorate_service_deliver(NULL, "", 0, &err), QUORATE_ERR_INVALID, "NULL");
+    CHECK_ERR(quorate_service_append(NULL, "", 0, &err), QUORATE_ERR_INVALID, "NULL");
+    CHECK_ERR(quorate_service_request_vote(NULL, "", 0, &err), QUORATE_ERR_INVALID, "NULL");
+    CHECK_ERR(quorate_service_join(NULL, "", 0, &err), QUORATE_ERR_INVALID, "NULL");
+    CHECK_ERR(quorate_service_subscribe(NULL, NULL, 1, &err), QUORATE_ERR_INVALID, "NULL");
+}
+
 int main(void) {
     RUN(version_is_the_headers);
     RUN(every_status_has_a_class_and_a_word);
@@ -216,6 +248,8 @@ int main(void) {
     RUN(settings_are_listed);
     RUN(trackers_count);
     RUN(a_queue_wakes);
+    RUN(hooks_are_checked_when_they_are_given);
+    RUN(frames_are_for_a_service_with_a_transport);
     RUN(a_service_does_all_that_it_can);
     return check_end("abi");
 }

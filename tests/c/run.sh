@@ -11,7 +11,7 @@ cd "$(dirname "$0")/../.."
 
 lib=$(realpath -m "${QUORATE_LIB_DIR:-target/release}")
 modes=${MODES:-plain asan valgrind}
-programs=${*:-abi misuse life callback input cluster process}
+programs=${*:-abi misuse life callback input storage network watch sqlite cluster process}
 out=build/c
 passed=0 failed=0
 rm -rf $out && mkdir -p $out/data
@@ -20,7 +20,7 @@ export QUORATE_TEST_DIR
 trap 'rm -rf "$QUORATE_TEST_DIR"' EXIT
 
 warnings="-Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wno-format-truncation -Werror"
-flags="-std=c11 -D_GNU_SOURCE -g -O1 $warnings -Iinclude"
+flags="-std=c11 -D_GNU_SOURCE -g -O1 $warnings -Iinclude -Iexamples/c"
 link="-L$lib -Wl,-rpath,$lib -lquorate -lpthread"
 
 # check NAME COMMAND...: one thing that must succeed.
@@ -102,21 +102,26 @@ package() {
     sed "s|@PREFIX@|$(realpath $out/prefix)|; s|@LIBDIR@|\${prefix}/lib|; s|@VERSION@|0.1.0|" \
         bindings/cpp/cmake/quorate.pc >$out/prefix/lib/pkgconfig/quorate.pc
     export PKG_CONFIG_PATH=$out/prefix/lib/pkgconfig
-    gcc -std=c11 -D_GNU_SOURCE $warnings examples/c/kv.c $(pkg-config --cflags --libs quorate) -lpthread -o $out/kv
+    gcc -std=c11 -D_GNU_SOURCE $warnings examples/c/kv.c $(pkg-config --cflags --libs quorate) -lpthread -o $out/kv &&
+        gcc -std=c11 -D_GNU_SOURCE $warnings -DKV_SQLITE examples/c/kv.c examples/c/sqlite_store.c \
+            $(pkg-config --cflags --libs quorate sqlite3) -lpthread -o $out/kv-sqlite
 }
 have pkg-config && check "example by pkg-config" package
-example() { # a cluster of one, and again after a restart
-    local kv="env LD_LIBRARY_PATH=$lib $out/kv $QUORATE_TEST_DIR/kv 127.0.0.1:0"
+example() { # PROGRAM STORAGE: alone, and again after a restart
+    local kv="env LD_LIBRARY_PATH=$lib $out/$1 $QUORATE_TEST_DIR/$1 127.0.0.1:0 --storage $2"
     printf 'set color green and blue\nget color\nget none\nadd nowhere\n' | $kv | tee $out/kv.log
     diff <(head -n 3 $out/kv.log) <(printf 'ok\ngreen and blue\n(none)\n') && grep -q '^error: ' $out/kv.log &&
         diff <(printf 'get color\n' | $kv) <(echo 'green and blue')
 }
-[ -e $out/kv ] && check "example runs" example
+[ -e $out/kv ] && check "example runs" example kv wal
+[ -e $out/kv-sqlite ] && check "example with SQLite runs" example kv-sqlite sqlite
 
 sanitize="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
 for program in leak $programs; do
-    check "compile $program" gcc $flags tests/c/$program.c -o $out/$program $link
-    check "compile $program for asan" gcc $flags $sanitize tests/c/$program.c -o $out/$program-asan $link
+    with=tests/c/$program.c
+    [ $program != sqlite ] || with="$with examples/c/sqlite_store.c -lsqlite3"
+    check "compile $program" gcc $flags $with -o $out/$program $link
+    check "compile $program for asan" gcc $flags $sanitize $with -o $out/$program-asan $link
 done
 sees_the_leak() { # it ends well by itself, and badly when it is watched
     in_mode plain leak && ! in_mode "$1" leak
