@@ -187,15 +187,11 @@ impl<'a> Rig<'a> {
 
     pub fn recovered_is(&self, records: &[Record], prev_term: u64) -> Checkup {
         let found = &self.recovered;
-        match (records.first(), records.last()) {
-            (Some(first), Some(last)) => {
-                let ends = (first.index, last.index);
-                expect("the first and the last index at open", ends, (found.first, found.last))?;
-            }
-            _ => {
-                expect("an empty log", found.last.next().max(Index(1)), found.first.max(Index(1)))?
-            }
-        }
+        let is_empty = found.last < found.first.max(Index(1));
+        let said =
+            if is_empty { "none".into() } else { format!("{}..={}", found.first, found.last) };
+        let wanted = ends(records);
+        ensure(wanted == said, || format!("open found entries {said}; there should be {wanted}"))?;
         expect("the term before the first entry", Term(prev_term), found.prev_term)?;
         expect("where terms begin", terms(records), found.terms.clone())
     }

@@ -2,6 +2,7 @@
 
 mod disk;
 mod faults;
+mod machine;
 mod warped;
 
 use super::*;
