@@ -459,7 +459,7 @@ typedef struct quorate_storage {
     /// See OWNERSHIP: closes the store. May be NULL.
     void (*drop)(void *ctx);
     /// Called first. The lowest and the highest index; both 0, as they are set before, when the log
-    /// is empty.
+    /// is empty. What it finds counts as synced from then on.
     quorate_status (*open)(void *ctx, uint64_t *out_first, uint64_t *out_last, quorate_error **err);
     /// Adds `n` >= 1 records without a gap after the last one; to an empty log at any index. May
     /// buffer.

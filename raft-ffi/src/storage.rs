@@ -50,7 +50,7 @@ pub struct quorate_storage {
     /// See OWNERSHIP: closes the store. May be NULL.
     pub drop: Option<unsafe extern "C" fn(ctx: *mut c_void)>,
     /// Called first. The lowest and the highest index; both 0, as they are set before, when the log
-    /// is empty.
+    /// is empty. What it finds counts as synced from then on.
     pub open: Option<
         unsafe extern "C" fn(
             ctx: *mut c_void,

@@ -1,7 +1,8 @@
 //! The port for stores, with its adapters beside it: `wal`, the default, `sled`, and `memory`.
 //!
 //! Contract, which `conformance` checks: all calls come from one thread. Between two syncs a crash
-//! keeps a *prefix* of the calls, in order, at least up to the last sync that returned.
+//! keeps a *prefix* of the calls, in order, at least up to the last sync that returned; of an append
+//! perhaps the first records only. What `open` found counts as synced.
 //! `metadata_put` is atomic, durable on return, and outside that order: a newer term or vote without
 //! the log is safe, the reverse is not. The first error of a call that writes is terminal: the
 //! service stops, and what reached the disk is unknown.

@@ -21,7 +21,8 @@ const PIECE: usize = 1 << 20;
 /// syncs a crash keeps a prefix of the calls, in order; `metadata_put` is atomic, durable on return
 /// and outside that order. The first error is terminal.
 pub trait HostStore: Send {
-    /// Called first, once. The lowest and the highest index; `None` when the log is empty.
+    /// Called first, once. The lowest and the highest index; `None` when the log is empty. What it
+    /// finds counts as synced from then on.
     fn open(&mut self) -> Result<Option<(Index, Index)>, StorageError>;
 
     /// Adds values at `first`, `first + 1` and so on, without a gap after the last one; to an empty
