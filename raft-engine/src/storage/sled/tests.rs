@@ -3,12 +3,17 @@
 use super::*;
 use crate::codec::encode_state;
 use crate::consensus::ready::HardState;
-use crate::storage::conformance::files::check_in_directories;
+use crate::storage::conformance::files::{check_in_directories, shared_memory};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 mod power_cut;
+
+/// Where syncs take no time; what they do on a disk is told in `tests/it`.
+fn temp() -> tempfile::TempDir {
+    tempfile::tempdir_in(shared_memory()).expect("a directory")
+}
 
 /// Power cuts: `power_cut.rs`.
 #[test]
@@ -27,7 +32,7 @@ fn record(index: u64, len: usize) -> Record {
 }
 
 fn begun(options: SledOptions) -> (tempfile::TempDir, Sled) {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = temp();
     let mut store = Sled::new(dir.path().join("data"), options);
     store.open().expect("opens");
     let state = encode_state(&HardState { directory: 7, ..HardState::default() });
@@ -145,7 +150,7 @@ fn a_value_that_is_no_state_is_refused() {
     let refused = store.metadata_put(STATE_KEY, &other).expect_err("another directory");
     assert_eq!(refused.kind, StorageErrorKind::Misuse);
     store.sync().expect_err("and that was the end");
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = temp();
     let mut store = Sled::new(dir.path().join("new"), SledOptions::default());
     store.append(&[], Index(0)).expect_err("not open");
     store.open().expect("opens");

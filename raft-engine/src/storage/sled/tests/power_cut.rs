@@ -4,43 +4,13 @@
 //! `SLED_POWER_CUTS=2000 cargo test -p quorate-engine power_cut` looks further, `SLED_SEED=n` elsewhere.
 
 use super::*;
+use crate::storage::conformance::files::{files, settled_files};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 const BLOCK: usize = 4096;
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
-
-/// All files below `dir` by their names in it, without LOCK.
-fn files(dir: &Path) -> Files {
-    let mut found = Files::new();
-    let mut folders = vec![dir.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).expect("lists").flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.file_name().is_some_and(|name| name != "LOCK") {
-                let name = path.strip_prefix(dir).expect("inside").to_owned();
-                found.insert(name, fs::read(path).unwrap_or_default());
-            }
-        }
-    }
-    found
-}
-
-/// The same when sled's threads have done what they were about to do: files that change while they are
-/// read would be ones that never were.
-fn quiet(dir: &Path) -> Files {
-    let mut found = files(dir);
-    loop {
-        let again = files(dir);
-        if again == found {
-            return found;
-        }
-        found = again;
-    }
-}
 
 /// The log as it should be: where it begins, and the marks of its entries.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -76,7 +46,7 @@ struct Rig {
 
 impl Rig {
     fn new(seed: u64) -> Rig {
-        let temp = tempfile::tempdir().expect("a directory");
+        let temp = temp();
         let store = Sled::new(temp.path().join("data0"), SledOptions::default());
         let since_sync = vec![Picture { next: 1, ..Picture::default() }];
         let (durable, states, dice) = (Arc::default(), vec![0], seed);
@@ -202,7 +172,7 @@ impl Rig {
     fn cut_power(&mut self) {
         self.cuts += 1;
         self.rarity = [1, 4, 50][self.below(3) as usize];
-        let now = quiet(&self.dir());
+        let now = settled_files(&self.dir());
         let durable = self.durable.lock().expect("no panic").clone();
         let odds = [0, 1, 4, 7, 8][self.below(5) as usize];
         let dir = self.temp.path().join(format!("data{}", self.cuts));
