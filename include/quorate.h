@@ -562,7 +562,7 @@ typedef struct quorate_config quorate_config;
 typedef struct quorate_setting {
     const char *key;
     const char *default_value;
-    /// "duration", "bytes", "count", "switch", "text", or the choices as "wal|memory".
+    /// "duration", "bytes", "count", "switch", "text", or the choices as "wal|sled|memory".
     const char *unit;
     const char *meaning;
 } quorate_setting;

@@ -21,6 +21,10 @@ type Storage interface{ storage() []setting }
 // WAL keeps the log in segments in a directory, which is made when it is missing.
 func WAL(dir string) Storage { return settings{{"storage", "wal"}, {"data_dir", dir}} }
 
+// Sled keeps the log in a sled database in a directory, which is made when it is missing. It is durable as
+// [WAL] is, and slower.
+func Sled(dir string) Storage { return settings{{"storage", "sled"}, {"data_dir", dir}} }
+
 // Memory keeps the log in memory: for tests. A service that ends is forgotten.
 func Memory() Storage { return settings{{"storage", "memory"}} }
 
@@ -43,7 +47,7 @@ func (s settings) communication() []setting { return s }
 func (s settings) storage() []setting       { return s }
 
 // SettingInfo is a setting that the library knows. Unit is "duration", "bytes", "count", "switch", "text",
-// or the choices as "wal|memory".
+// or the choices as "wal|sled|memory".
 type SettingInfo struct{ Key, Default, Unit, Meaning string }
 
 // Settings lists every setting that the library knows.
@@ -66,7 +70,7 @@ func Settings() []SettingInfo {
 // gather puts the settings in the order in which they are made: those of an Option override.
 func gather(comm Communication, stor Storage, changes []Option) ([]setting, error) {
 	if stor == nil {
-		return nil, errorf(ErrInvalid, "the storage is nil: use WAL(dir), or Memory() in tests")
+		return nil, errorf(ErrInvalid, "the storage is nil: use WAL(dir), Sled(dir), or Memory() in tests")
 	}
 	all := stor.storage()
 	if comm != nil {

@@ -236,6 +236,26 @@ func TestBadStartsAreRefusedWithAReason(t *testing.T) {
 	}
 }
 
+func TestTheLogInSledIsThereAgain(t *testing.T) {
+	dir := t.TempDir()
+	for run := range 2 {
+		state := &journal{}
+		service, err := quorate.StartRaft(nil, quorate.Sled(dir), state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		propose(t, service, fmt.Sprint(run))
+		if got := state.texts(); !slices.Equal(got, []string{"0", "1"}[:run+1]) {
+			t.Error(got)
+		}
+		service.Close()
+	}
+	_, err := quorate.StartRaft(nil, quorate.WAL(dir), &journal{})
+	if !errors.Is(err, quorate.ErrInvalid) || !strings.Contains(err.Error(), "storage=sled") {
+		t.Error(err)
+	}
+}
+
 func TestSettingsAreListedAndMade(t *testing.T) {
 	known := map[string]quorate.SettingInfo{}
 	for _, info := range quorate.Settings() {

@@ -66,7 +66,7 @@ pub unsafe extern "C" fn quorate_config_set(
 pub struct quorate_setting {
     pub key: *const c_char,
     pub default_value: *const c_char,
-    /// "duration", "bytes", "count", "switch", "text", or the choices as "wal|memory".
+    /// "duration", "bytes", "count", "switch", "text", or the choices as "wal|sled|memory".
     pub unit: *const c_char,
     pub meaning: *const c_char,
 }

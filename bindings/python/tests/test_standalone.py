@@ -217,6 +217,16 @@ def test_a_durable_state_machine_says_where_it_is(start: Start, tmp_path: Path) 
         quorate.Service.start(other, data_dir=tmp_path / "node")
 
 
+def test_sled_keeps_what_was_acknowledged(tmp_path: Path) -> None:
+    for run in range(2):
+        log = Log()
+        with quorate.Service.start(log, data_dir=tmp_path / "node", storage="sled") as service:
+            service.propose_wait(b"%d" % run, timeout=LONG)
+            assert log.data == [b"0", b"1"][: run + 1]
+    with pytest.raises(quorate.InvalidArgument, match="storage=sled"):
+        quorate.Service.start(Log(), data_dir=tmp_path / "node", storage="wal")
+
+
 def test_memory_needs_no_directory(start: Start) -> None:
     service = start(storage="memory")
     assert service.propose_wait(b"x", timeout=LONG).data == b"X"

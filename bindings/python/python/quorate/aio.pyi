@@ -56,7 +56,7 @@ class Service:
         *,
         data_dir: str | os.PathLike[str] | None = None,
         listen: str = "",
-        storage: Literal["wal", "memory"] | Storage = "wal",
+        storage: Literal["wal", "sled", "memory"] | Storage = "wal",
         transport: Transport | None = None,
         logger: logging.Logger | None = None,
         **settings: Unpack[Settings],
