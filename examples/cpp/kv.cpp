@@ -2,10 +2,17 @@
 //
 //     kv DIR HOST:PORT first      starts a cluster of one
 //     kv DIR HOST:PORT            starts a node that waits until another one adds it
+//     ... --storage sqlite        the log is in DIR/log.db, an SQLite database, and not in the library's
+//                                 files; compile with -DKV_SQLITE, and link with -lsqlite3
 //
 // Then, line by line on standard input, each answered by one line:
 //     add HOST:PORT | remove ID | set KEY VALUE | get KEY | status
 #include "quorate.hpp"
+#ifdef KV_SQLITE
+#include "sqlite_store.hpp"
+
+#include <filesystem>
+#endif
 
 #include <algorithm>
 #include <iostream>
@@ -78,11 +85,27 @@ static std::string run(quorate::Service &service, Kv &kv, const std::string &lin
     return "add HOST:PORT | remove ID | set KEY VALUE | get KEY | status";
 }
 
+// The store that was asked for: "sqlite" is our own, the others are the library's.
+static void choose_storage(quorate::Config &config, const std::string &name, const std::string &dir) {
+#ifdef KV_SQLITE
+    if (name == "sqlite") {
+        std::error_code ignored;  // if it is not there, and can't be made, SQLite says so
+        std::filesystem::create_directories(dir, ignored);
+        config.storage(std::make_shared<SqliteStore>(dir + "/log.db"));
+        return;
+    }
+#endif
+    config.set("data_dir", dir).set("storage", name);
+}
+
 int main(int argc, char **argv) {
-    if (argc < 3) return std::cerr << "usage: kv DIR HOST:PORT [first]\n", 2;
+    std::string storage = "wal";
+    if (argc > 4 && argv[argc - 2] == std::string("--storage")) storage = argv[argc - 1], argc -= 2;
+    if (argc < 3) return std::cerr << "usage: kv DIR HOST:PORT [first] [--storage NAME]\n", 2;
     auto kv = std::make_shared<Kv>();
     quorate::Config config;
-    config.set("data_dir", argv[1]).set("listen", argv[2]).state_machine(kv);
+    config.set("listen", argv[2]).state_machine(kv);
+    choose_storage(config, storage, argv[1]);
     auto service = quorate::Service::start(std::move(config));
     if (!service) return std::cerr << "kv: " << service.error().message() << "\n", 1;
     auto info = service->info();  // its address is where the listener is, also for port 0

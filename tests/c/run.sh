@@ -53,7 +53,7 @@ in_mode() {
     valgrind)
         QUORATE_TEST_SLOW=1 timeout 1200 valgrind --quiet --error-exitcode=99 --leak-check=full \
             --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect \
-            --child-silent-after-fork=yes --fair-sched=yes $out/$2
+            --suppressions=tests/c/valgrind.supp --child-silent-after-fork=yes --fair-sched=yes $out/$2
         ;;
     esac
 }

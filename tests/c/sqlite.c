@@ -2,6 +2,7 @@
  * not in order. */
 #include "check.h"
 #include "sqlite_store.h"
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sqlite3.h>
@@ -19,6 +20,15 @@ static void copy(const char *from, const char *to) {
     if (in < 0) unlink(to);
     if (out >= 0) close(out);
     if (in >= 0) close(in);
+}
+
+/* It has files and no folders in it. */
+static void remove_dir(const char *path) {
+    DIR *dir = opendir(path);
+    CHECK(dir != NULL);
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) unlinkat(dirfd(dir), entry->d_name, 0);
+    closedir(dir);
+    CHECK_EQ(rmdir(path), 0);
 }
 
 /* ---- The conformance kit ------------------------------------------------------------------------------------ */
@@ -46,16 +56,26 @@ static quorate_status make(void *ctx, int32_t how, quorate_storage *out, quorate
     return sqlite_store(m->path, out, err);
 }
 
+static int times(const char *text, const char *part) {
+    int n = 0;
+    while ((text = strstr(text, part)) != NULL) text++, n++;
+    return n;
+}
+
 static void it_passes_the_kit_with_crashes(void) {
     quorate_error *err = NULL;
     char *report = NULL;
     maker m = {.made = 0};
-    new_dir(m.dir, sizeof m.dir);
+    int fast = access("/dev/shm", W_OK) == 0; /* crashes are copies here, so no disk that is slow to sync is needed */
+    if (fast) CHECK(mkdtemp(strcpy(m.dir, "/dev/shm/quorate-kit-XXXXXX")) != NULL);
+    else new_dir(m.dir, sizeof m.dir);
     quorate_status rules = quorate_storage_check(make, &m, &report, &err);
     if (rules < 0) fprintf(stderr, "%s\n", report);
     CHECK_OK(rules);
     CHECK(m.crashes > 0 && m.made > rules);
+    CHECK_EQ(times(report, "\nskipped"), times(report, "has no readers for other threads")); /* no crash is */
     quorate_free(report);
+    if (fast) remove_dir(m.dir);
 }
 
 /* ---- Services ------------------------------------------------------------------------------------------------ */

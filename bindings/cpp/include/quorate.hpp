@@ -11,6 +11,10 @@
 
 #include "quorate/entry.hpp"
 #include "quorate/hooks.hpp"
+#include "quorate/logger.hpp"
+#include "quorate/queue.hpp"
+#include "quorate/storage.hpp"
+#include "quorate/transport.hpp"
 #include "quorate/types.hpp"
 
 #include <map>
@@ -35,157 +39,60 @@ public:
     }
     template <bool Catch = QUORATE_CPP_EXCEPTIONS>
     Config &state_machine(std::shared_ptr<StateMachine> machine) & {
-        if (!machine)
-            return keep(Failure(Error(QUORATE_ERR_INVALID, "the state machine is an empty pointer")));
-        auto t = detail::table<Catch>(std::move(machine));
-        return keep(detail::call(
-            [&](quorate_error **e) { return quorate_config_state_machine(c_.get(), &t, e); }));
+        return hook<Catch>(std::move(machine), "state machine", quorate_config_state_machine);
     }
     template <bool Catch = QUORATE_CPP_EXCEPTIONS>
     Config &&state_machine(std::shared_ptr<StateMachine> machine) && {
         return std::move(state_machine<Catch>(std::move(machine)));
     }
+    // A store of the program's own, instead of the setting "storage".
+    template <bool Catch = QUORATE_CPP_EXCEPTIONS>
+    Config &storage(std::shared_ptr<Storage> storage) & {
+        return hook<Catch>(std::move(storage), "storage", quorate_config_storage);
+    }
+    template <bool Catch = QUORATE_CPP_EXCEPTIONS>
+    Config &&storage(std::shared_ptr<Storage> storage) && {
+        return std::move(this->storage<Catch>(std::move(storage)));
+    }
+    // A network of the program's own, instead of the setting "listen".
+    template <bool Catch = QUORATE_CPP_EXCEPTIONS>
+    Config &transport(std::shared_ptr<Transport> transport) & {
+        return hook<Catch>(std::move(transport), "transport", quorate_config_transport);
+    }
+    template <bool Catch = QUORATE_CPP_EXCEPTIONS>
+    Config &&transport(std::shared_ptr<Transport> transport) && {
+        return std::move(this->transport<Catch>(std::move(transport)));
+    }
+    // Where the service's log lines go: those of this level, and of what matters more.
+    template <bool Catch = QUORATE_CPP_EXCEPTIONS>
+    Config &logger(Logger logger, LogLevel level = LogLevel::Info) & {
+        auto shared = logger ? std::make_shared<Logger>(std::move(logger)) : nullptr;
+        return hook<Catch>(std::move(shared), "logger",
+                           [level](quorate_config *config, quorate_logger *t, quorate_error **e) {
+                               t->level = static_cast<int32_t>(level);
+                               return quorate_config_logger(config, t, e);
+                           });
+    }
+    template <bool Catch = QUORATE_CPP_EXCEPTIONS>
+    Config &&logger(Logger logger, LogLevel level = LogLevel::Info) && {
+        return std::move(this->logger<Catch>(std::move(logger), level));
+    }
     const Result<void> &mistake() const { return mistake_; }
     quorate_config *capi() const { return c_.get(); }
 
 private:
+    template <bool Catch, class Hook, class Give>
+    Config &hook(std::shared_ptr<Hook> object, const char *what, Give give) {
+        if (!object) return keep(fail(QUORATE_ERR_INVALID, std::string("the ") + what + " is empty"));
+        auto t = detail::table<Catch>(std::move(object));
+        return keep(detail::call([&](quorate_error **e) { return give(c_.get(), &t, e); }));
+    }
     Config &keep(Result<void> r) {
         if (mistake_ && !r) mistake_ = std::move(r);
         return *this;
     }
     detail::Owned<quorate_config> c_;
     Result<void> mistake_;
-};
-
-// ---- Queue, requests, trackers ------------------------------------------------------------------
-
-// Where a change stands in the log.
-struct Position {
-    uint64_t index = 0, term = 0;
-};
-// Likewise, with the state machine's reply.
-struct Reply {
-    uint64_t index = 0, term = 0;
-    std::string data;
-};
-
-// One finished piece of work. Lives until the next poll of its queue.
-class Completion {
-public:
-    explicit Completion(const quorate_completion &c) : c_(&c) {}
-    uint64_t token() const { return c_->token; }
-    int32_t op() const { return c_->op; }  // QUORATE_OP_*; skip what you do not know
-    quorate_status status() const { return c_->status; }
-    Outcome outcome() const { return static_cast<Outcome>(quorate_status_outcome(c_->status)); }
-    uint64_t index() const { return c_->index; }
-    uint64_t term() const { return c_->term; }
-    uint64_t node_id() const { return c_->node_id; }                  // with NOT_LEADER the leader
-    std::string_view data() const { return detail::text(c_->data); }  // reply or error message
-    Result<Reply> result() const {                                    // a copy
-        if (c_->status >= 0) return Reply{c_->index, c_->term, std::string(data())};
-        std::optional<Node> leader;
-        if (c_->node_id != 0) leader = Node{c_->node_id, ""};
-        return Failure(Error(c_->status, std::string(data()), std::move(leader)));
-    }
-
-    operator const quorate_completion &() const { return *c_; }
-
-private:
-    const quorate_completion *c_;
-};
-using Completions = View<quorate_completion, Completion>;
-
-class Queue {
-public:
-    static Result<Queue> create() {
-        if (auto *q = quorate_queue_new()) return Queue(q);
-        return Failure(Error(QUORATE_ERR_IO, "no file descriptor is left, or the process was forked"));
-    }
-    int fd() const { return quorate_queue_fd(q_.get()); }
-    Result<Completions> poll(Timeout t = forever) {  // valid until the next poll
-        auto s = quorate_queue_poll(q_.get(), buffer_.data(), buffer_.size(), detail::ms(t));
-        if (s < 0) return detail::failure(s, nullptr);
-        return Completions(buffer_.data(), static_cast<size_t>(s));
-    }
-    void wake() { quorate_queue_wake(q_.get()); }
-    quorate_queue *capi() const { return q_.get(); }
-
-private:
-    explicit Queue(quorate_queue *q) : q_(q), buffer_(256) {}
-    detail::Owned<quorate_queue> q_;
-    std::vector<quorate_completion> buffer_;
-};
-
-// One piece of asynchronous work. It borrows what its entry borrows.
-class Request {
-public:
-    static Request propose(uint64_t token, Entry entry, Timeout t = forever) {
-        return Request(QUORATE_OP_PROPOSE, token, std::move(entry), t);
-    }
-    static Request propose_wait(uint64_t token, Entry entry, Timeout t = forever) {
-        return Request(QUORATE_OP_PROPOSE_WAIT, token, std::move(entry), t);
-    }
-    static Request read_barrier(uint64_t token, Timeout t = forever) {
-        return Request(QUORATE_OP_READ_BARRIER, token, Entry(""), t);
-    }
-    static Request initialize_cluster(uint64_t token, std::string_view address, Timeout t = forever) {
-        return Request(QUORATE_OP_INITIALIZE_CLUSTER, token, Entry(address), t);
-    }
-    static Request add_node(uint64_t token, std::string_view address, Timeout t = forever) {
-        return Request(QUORATE_OP_ADD_NODE, token, Entry(address), t);
-    }
-    static Request remove_node(uint64_t token, uint64_t node_id, Timeout t = forever) {
-        Request r(QUORATE_OP_REMOVE_NODE, token, Entry(""), t);
-        r.r_.entry.index = node_id;
-        return r;
-    }
-    Request &token(uint64_t token) {
-        r_.token = token;
-        return *this;
-    }
-    quorate_request capi() const {  // valid while this request is
-        quorate_request r = r_;
-        r.entry = entry_.capi();
-        r.entry.index = r_.entry.index;
-        return r;
-    }
-
-private:
-    Request(int32_t op, uint64_t token, Entry entry, Timeout t) : entry_(std::move(entry)) {
-        r_.token = token;
-        r_.op = op;
-        r_.timeout_ms = detail::ms(t);
-    }
-    quorate_request r_ = QUORATE_REQUEST_INIT;
-    Entry entry_;
-};
-
-// A counter to wait on. All objects of one name are one tracker.
-class ChangeTracker {
-public:
-    ChangeTracker() : ChangeTracker(quorate_tracker_new()) {}
-    explicit ChangeTracker(quorate_tracker *owned) : t_(owned) {}
-    static ChangeTracker named(const std::string &name) {
-        return ChangeTracker(quorate_tracker_named(name.c_str()));
-    }
-    Result<void> update(uint64_t change) {
-        if (auto s = quorate_tracker_update(t_.get(), change); s < 0) return detail::failure(s, nullptr);
-        return {};
-    }
-    uint64_t wait(uint64_t change) { return quorate_tracker_wait(t_.get(), change); }
-    uint64_t timed_wait(uint64_t change, Timeout t) {
-        return t == forever ? wait(change) : quorate_tracker_timed_wait(t_.get(), change, t.count());
-    }
-    Result<void> notify(uint64_t change, Timeout t, Queue &q, uint64_t token) {
-        return detail::call([&](quorate_error **e) {
-            return quorate_tracker_notify(t_.get(), change, detail::ms(t), q.capi(), token, e);
-        });
-    }
-    void close() { quorate_tracker_close(t_.get()); }
-    quorate_tracker *capi() const { return t_.get(); }
-
-private:
-    detail::Owned<quorate_tracker> t_;
 };
 
 // ---- Service ------------------------------------------------------------------------------------
@@ -238,6 +145,19 @@ public:
             return quorate_service_remove_node(capi(), node_id, detail::ms(t), e);
         });
     }
+
+    // From now on every event of this service is a completion of `q` with this token; see
+    // Completion::event.
+    Result<void> subscribe(Queue &q, uint64_t token) {
+        return detail::call(
+            [&](quorate_error **e) { return quorate_service_subscribe(capi(), q.capi(), token, e); });
+    }
+
+    // ---- Frames of a Transport; the last three want theirs to be of that kind
+    Result<void> deliver(std::string_view frame) { return deliver(quorate_service_deliver, frame); }
+    Result<void> append(std::string_view frame) { return deliver(quorate_service_append, frame); }
+    Result<void> request_vote(std::string_view frame) { return deliver(quorate_service_request_vote, frame); }
+    Result<void> join(std::string_view frame) { return deliver(quorate_service_join, frame); }
 
     // ---- Writing and reading
     Result<Position> propose(const Entry &entry, Timeout t = forever) {
@@ -330,6 +250,11 @@ public:
 
 private:
     explicit Service(quorate_service *s) : s_(s) {}
+    template <class Deliver>
+    Result<void> deliver(Deliver into, std::string_view frame) {
+        return detail::call(
+            [&](quorate_error **e) { return into(capi(), frame.data(), frame.size(), e); });
+    }
     static std::vector<Node> nodes(const quorate_node *first, size_t n) {
         std::vector<Node> all;
         for (size_t i = 0; i < n; i++) all.push_back({first[i].node_id, first[i].address});

@@ -15,8 +15,8 @@ using namespace quorate;
 
 class TempDir {
 public:
-    TempDir() {
-        auto pattern = (std::filesystem::temp_directory_path() / "quorate-cpp-XXXXXX").string();
+    explicit TempDir(const std::string &in = std::filesystem::temp_directory_path().string()) {
+        auto pattern = in + "/quorate-cpp-XXXXXX";
         if (!mkdtemp(pattern.data())) check::fail(__FILE__, __LINE__, "no temporary directory");
         path = pattern;
     }

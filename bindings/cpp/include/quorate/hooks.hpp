@@ -48,6 +48,7 @@ void drop(void *ctx) noexcept {
     delete static_cast<std::shared_ptr<T> *>(ctx);
 }
 
+// What a callback that throws, or returns an error without a status, ends with.
 inline quorate_status refuse(quorate_error **err, const char *message) noexcept {
     *err = quorate_error_new(message);
     return QUORATE_ERR_STATE_MACHINE_FAILED;

@@ -172,9 +172,12 @@ struct Failure {
     Error error;
 };
 
-// What a callback returns when it fails; the library only looks at the text.
+// What a callback returns when it fails. The status only counts from Storage::open.
 inline Failure fail(std::string message) {
     return Failure(Error(QUORATE_ERR_STATE_MACHINE_FAILED, std::move(message)));
+}
+inline Failure fail(quorate_status status, std::string message) {
+    return Failure(Error(status, std::move(message)));
 }
 
 namespace detail {
