@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "mixed"
 LANGUAGES = ("c", "cpp", "python", "go")
+SQLITE = ("c", "cpp")  # where the example takes "--storage sqlite"
 PATIENCE = 60.0
 
 
@@ -24,9 +25,11 @@ def programs() -> dict[str, list[str]]:
     examples, lib = ROOT / "examples", ROOT / "target" / "release"
     link = [f"-L{lib}", f"-Wl,-rpath,{lib}", "-lquorate", "-lpthread"]
     header, cpp_header = f"-I{ROOT}/include", f"-I{ROOT}/bindings/cpp/include"
+    c = [f"{examples}/c/kv.c", f"{examples}/c/sqlite_store.c", "-DKV_SQLITE", "-lsqlite3"]
+    cpp = [f"{examples}/cpp/kv.cpp", "-DKV_SQLITE", "-lsqlite3"]
     for command in (
-        ["cc", "-std=c11", "-D_GNU_SOURCE", "-O1", header, "-o", f"{BUILD}/kv-c", f"{examples}/c/kv.c", *link],
-        ["c++", "-std=c++17", "-O1", header, cpp_header, "-o", f"{BUILD}/kv-cpp", f"{examples}/cpp/kv.cpp", *link],
+        ["cc", "-std=c11", "-D_GNU_SOURCE", "-O1", header, "-o", f"{BUILD}/kv-c", *c, *link],
+        ["c++", "-std=c++17", "-O1", header, cpp_header, "-o", f"{BUILD}/kv-cpp", *cpp, *link],
         ["go", "build", "-C", f"{examples}/go", "-o", f"{BUILD}/kv-go", "."],
     ):
         subprocess.run(command, check=True)
@@ -47,14 +50,14 @@ def free_port() -> int:
 class Node:
     """One process. Every line that it is told is answered by one line."""
 
-    def __init__(self, command: list[str], folder: Path, first: bool) -> None:
-        self.command, self.folder, self.first = command, folder, first
+    def __init__(self, command: list[str], folder: Path, first: bool, *options: str) -> None:
+        self.command, self.folder, self.first, self.options = command, folder, first, options
         self.address = f"127.0.0.1:{free_port()}"
         self.process: subprocess.Popen[str] | None = None
         self.start()
 
     def start(self) -> None:
-        arguments = [str(self.folder), self.address, *(["first"] if self.first else [])]
+        arguments = [str(self.folder), self.address, *(["first"] if self.first else []), *self.options]
         self.process = subprocess.Popen(
             [*self.command, *arguments],
             stdin=subprocess.PIPE,
@@ -92,11 +95,11 @@ class Node:
 
 @pytest.fixture
 def start(programs: dict[str, list[str]], tmp_path: Path) -> Iterator[object]:
-    """start(language, first): a new node."""
+    """start(language, first, option ...): a new node."""
     nodes: list[Node] = []
 
-    def new(language: str, first: bool = False) -> Node:
-        nodes.append(Node(programs[language], tmp_path / f"node{len(nodes)}", first))
+    def new(language: str, first: bool = False, *options: str) -> Node:
+        nodes.append(Node(programs[language], tmp_path / f"node{len(nodes)}", first, *options))
         return nodes[-1]
 
     yield new
