@@ -42,6 +42,7 @@ def check(code: str, *arguments: str) -> str:
         "service.applied_tracker.wait(10**9)",
         "quorate.ChangeTracker().timed_wait(1, 1000)",
         "service.read_barrier()",
+        "list(service.events())",
     ],
 )
 def test_ctrl_c_ends_a_wait(tmp_path: Path, wait: str) -> None:
@@ -144,6 +145,21 @@ def test_the_interpreter_ends_with_services_open(tmp_path: Path) -> None:
         str(tmp_path),
     )
     assert output == "True\n"
+
+
+def test_a_daemon_thread_may_follow_events_until_the_end(tmp_path: Path) -> None:
+    check(
+        """
+        service = quorate.Service.start(Log(), data_dir=sys.argv[1])
+        inside = threading.Event()
+        def follow():
+            for event in service.events():
+                inside.set()
+        threading.Thread(target=follow, daemon=True).start()
+        inside.wait()
+        """,
+        str(tmp_path),
+    )
 
 
 def test_daemon_threads_leave_their_calls_before_the_end(tmp_path: Path) -> None:

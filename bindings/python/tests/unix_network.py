@@ -92,9 +92,7 @@ class Trouble:
         self.done: Counter[str] = Counter()
 
     def __call__(self, frame: bytes) -> list[bytes]:
-        what = self.dice.choices(["pass", "lose", "repeat", "hold", "alter"], [60, 10, 10, 10, 10])[
-            0
-        ]
+        what = self.dice.choices(FATES, WEIGHTS)[0]
         self.done[what] += 1
         late, self.held = self.held, []
         match what:
