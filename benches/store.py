@@ -11,7 +11,7 @@ METHOD = (
     "written with zeros; memory is never durable; written_per_byte is what reached the device, "
     "from other programs too; systems in turns, each run a process of its own"
 )
-STORES = ["wal", "memory"]
+STORES = ["wal", "sled", "memory"]
 
 
 def compare(row: dict[str, Any], raw: dict[str, Any]) -> list[str]:
