@@ -109,6 +109,19 @@ pub fn encode_entry(entry: &Entry) -> Record {
     Record { index: entry.index, term: entry.term, crc, payload }
 }
 
+/// Likewise, of an entry that is not needed any more: a command's bytes are handed on.
+#[must_use]
+pub fn into_record(entry: Entry) -> Record {
+    let Entry { index, term, payload } = entry;
+    match payload {
+        Payload::Command(command) => {
+            let (payload, crc) = command.into_encoded();
+            Record { index, term, crc, payload }
+        }
+        payload => encode_entry(&Entry { index, term, payload }),
+    }
+}
+
 /// An entry as it was stored. `None` when the record holds none.
 #[must_use]
 pub fn decode_entry(record: Record) -> Option<Entry> {

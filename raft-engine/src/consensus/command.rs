@@ -109,6 +109,12 @@ impl Command {
         &self.encoded
     }
 
+    /// The encoded form and its CRC32C.
+    #[must_use]
+    pub fn into_encoded(self) -> (Bytes, u32) {
+        (self.encoded, self.crc)
+    }
+
     /// CRC32C of the encoded form.
     #[must_use]
     pub fn crc(&self) -> u32 {

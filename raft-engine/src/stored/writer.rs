@@ -89,7 +89,7 @@ impl LogWriter {
             round.unsynced = true;
         }
         self.stored.append(&write.append);
-        self.records.extend(write.append.iter().map(codec::encode_entry));
+        self.records.extend(write.append.into_iter().map(codec::into_record));
         round.commit = round.commit.max(write.commit_hint);
         round.seq = write.seq;
         round.after.extend(write.after);
