@@ -2,17 +2,10 @@
 
 #include <stdlib.h>
 
-#include "_cgo_export.h"
-
 /* What is handed over in one call. */
 #define SOME_REQUESTS 128
 #define SOME_TAGS 256
-#define SOME_REPLIES 256
-
-/* How many hooks this thread is in. */
-static _Thread_local int hooks;
-
-int quorate_go_in_hook(void) { return hooks > 0; }
+#define SOME_ITEMS 256
 
 /* Where the next request has its data and tags. */
 typedef struct cursor {
@@ -95,48 +88,20 @@ quorate_go_done quorate_go_submit(quorate_service *service, quorate_queue *queue
     return done;
 }
 
-quorate_status quorate_go_replies(quorate_output *replies, const uint8_t *bytes,
-                                  const int64_t *lens, size_t n) {
-    quorate_bytes items[SOME_REPLIES];
+quorate_status quorate_go_set(quorate_output *out, const uint8_t *bytes,
+                              const int64_t *lens, size_t n) {
+    quorate_bytes items[SOME_ITEMS];
     quorate_status status = QUORATE_OK;
     for (size_t first = 0, count; first < n && status >= 0; first += count) {
-        count = n - first < SOME_REPLIES ? n - first : SOME_REPLIES;
+        count = n - first < SOME_ITEMS ? n - first : SOME_ITEMS;
         for (size_t i = 0; i < count; i++) {
             int64_t len = lens[first + i];
-            /* An empty reply is one: its pointer must not be NULL, and `bytes` may be. */
+            /* An empty item is one: its pointer must not be NULL, and `bytes` may be. */
             items[i] = (quorate_bytes){len < 0 ? NULL : len == 0 ? (const void *)"" : bytes,
                                        len < 0 ? 0 : (size_t)len};
             bytes += items[i].len;
         }
-        status = quorate_output_set(replies, first, items, count);
+        status = quorate_output_set(out, first, items, count);
     }
     return status;
-}
-
-static quorate_status on_open(void *ctx, quorate_applied *out, quorate_error **err) {
-    hooks++;
-    quorate_status status = quorateGoOpen((uintptr_t)ctx, out, err);
-    hooks--;
-    return status;
-}
-
-static quorate_status on_commit(void *ctx, const quorate_entry *entries, size_t n,
-                                quorate_output *replies, quorate_error **err) {
-    hooks++;
-    quorate_status status =
-        quorateGoCommit((uintptr_t)ctx, (quorate_entry *)entries, n, replies, err);
-    hooks--;
-    return status;
-}
-
-static void on_drop(void *ctx) { quorateGoDrop((uintptr_t)ctx); }
-
-quorate_status quorate_go_state_machine(quorate_config *config, uintptr_t handle, int opens,
-                                        quorate_error **err) {
-    quorate_state_machine machine = QUORATE_STATE_MACHINE_INIT;
-    machine.ctx = (void *)handle;
-    machine.drop = on_drop;
-    machine.open = opens ? on_open : NULL;
-    machine.commit = on_commit;
-    return quorate_config_state_machine(config, &machine, err);
 }

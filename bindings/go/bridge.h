@@ -1,5 +1,4 @@
-/* What Go can't say itself: calls whose arguments would hold Go pointers inside others, and the hooks as
- * C functions. */
+/* What Go can't say itself: calls whose arguments would hold Go pointers inside others. */
 #ifndef QUORATE_GO_BRIDGE_H
 #define QUORATE_GO_BRIDGE_H
 
@@ -32,15 +31,8 @@ quorate_go_done quorate_go_submit(quorate_service *service, quorate_queue *queue
                                   const uint8_t *data, const uint8_t *tags,
                                   const uint32_t *tag_lens);
 
-/* Whether this thread runs a hook. */
-int quorate_go_in_hook(void);
-
-/* Gives the config a state machine whose ctx is a cgo.Handle; `opens` when it has the method Open. */
-quorate_status quorate_go_state_machine(quorate_config *config, uintptr_t handle, int opens,
-                                        quorate_error **err);
-
-/* Sets `n` replies, which stand one behind the other; a length below 0 means none. */
-quorate_status quorate_go_replies(quorate_output *replies, const uint8_t *bytes,
-                                  const int64_t *lens, size_t n);
+/* Sets `n` slots to items that stand one behind the other; a length below 0 leaves a slot unset. */
+quorate_status quorate_go_set(quorate_output *out, const uint8_t *bytes,
+                              const int64_t *lens, size_t n);
 
 #endif

@@ -2,8 +2,8 @@ package quorate
 
 // The hooks as C sees them: one crossing for a batch. Nothing here may panic into C.
 
-// #include <stdlib.h>
 // #include "bridge.h"
+// #include "hooks.h"
 import "C"
 
 import (
@@ -17,7 +17,7 @@ func quorateGoOpen(handle C.uintptr_t, out *C.quorate_applied, failure **C.quora
 	defer hooks.Add(-1)
 	applied, err := machineOf(handle).open()
 	if err != nil {
-		return failed(err, failure)
+		return failed(err, ErrStateMachineFailed, failure)
 	}
 	out.index, out.term = C.uint64_t(applied.Index), C.uint64_t(applied.Term)
 	out.cluster_id = C.uint64_t(applied.ClusterID)
@@ -32,7 +32,7 @@ func quorateGoCommit(handle C.uintptr_t, rows *C.quorate_entry, n C.size_t, repl
 	m := machineOf(handle)
 	entries := goEntries(unsafe.Slice(rows, n))
 	if err := m.commit(entries); err != nil {
-		return failed(err, failure)
+		return failed(err, ErrStateMachineFailed, failure)
 	}
 	return m.reply(entries, replies)
 }
@@ -44,12 +44,4 @@ func quorateGoDrop(handle C.uintptr_t) {
 
 func machineOf(handle C.uintptr_t) *machine {
 	return cgo.Handle(handle).Value().(*machine)
-}
-
-// failed hands the text of an error to C.
-func failed(err error, failure **C.quorate_error) C.quorate_status {
-	text := cString(err.Error())
-	defer C.free(unsafe.Pointer(text))
-	*failure = C.quorate_error_new(text)
-	return C.QUORATE_ERR_STATE_MACHINE_FAILED
 }

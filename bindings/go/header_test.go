@@ -1,6 +1,7 @@
 package quorate
 
 import (
+	"fmt"
 	"go/ast"
 	"go/constant"
 	"go/parser"
@@ -8,6 +9,7 @@ import (
 	"go/types"
 	"maps"
 	"os"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -134,6 +136,28 @@ func TestTimeoutsAreThoseOfTheHeader(t *testing.T) {
 	} {
 		if theirs := defined(t, name)["timeoutms"]; theirs != strconv.FormatInt(ours.Milliseconds(), 10) {
 			t.Errorf("%s: the header has %s, Go has %v", name, theirs, ours)
+		}
+	}
+}
+
+func TestNumbersOfHooksAndEventsAreThoseOfTheHeader(t *testing.T) {
+	named := func(values ...fmt.Stringer) map[string]string {
+		all := map[string]string{}
+		for _, value := range values {
+			all[strings.ReplaceAll(strings.ToLower(value.String()), " ", "")] = fmt.Sprint(reflect.ValueOf(value).Int())
+		}
+		return all
+	}
+	for prefix, ours := range map[string]map[string]string{
+		"EVENT": named(LeaderEvent, MembershipEvent, FailedEvent, StateEvent, DiskFullEvent, PeerEvent,
+			AbstainingEvent, ClosedEvent),
+		"FRAME":   named(OtherFrame, AppendFrame, RequestVoteFrame, JoinFrame),
+		"STORAGE": named(StoreNew, StoreAgain, StoreCrashed),
+	} {
+		theirs := defined(t, prefix)
+		delete(theirs, "init")
+		if !maps.Equal(theirs, ours) {
+			t.Errorf("%s: the header has %v, Go has %v", prefix, theirs, ours)
 		}
 	}
 }

@@ -5,18 +5,20 @@ package quorate
 import "C"
 
 import (
+	"log/slog"
 	"strings"
 	"unsafe"
 )
 
-// Communication says how nodes reach each other. nil: not at all, the service stays Standalone.
-type Communication interface{ communication() []setting }
+// Communication says how nodes reach each other: [TCP], or [CustomCommunication]. nil: not at all, the
+// service stays Standalone.
+type Communication interface{ communication(*options) error }
 
 // TCP listens at host:port; port 0 takes a free one, see [Service.GetAddress].
 func TCP(listen string) Communication { return settings{{"listen", listen}} }
 
-// Storage says where the log is.
-type Storage interface{ storage() []setting }
+// Storage says where the log is: [WAL], [Sled], [Memory], or a store of the program's own, [CustomStorage].
+type Storage interface{ storage(*options) error }
 
 // WAL keeps the log in segments in a directory, which is made when it is missing.
 func WAL(dir string) Storage { return settings{{"storage", "wal"}, {"data_dir", dir}} }
@@ -37,14 +39,24 @@ func WithSetting(key, value string) Option {
 	return func(o *options) { o.settings = append(o.settings, setting{key, value}) }
 }
 
-type options struct{ settings settings }
+// options are all that StartRaft is given but the state machine.
+type options struct {
+	settings  settings
+	store     Store
+	transport Transport
+	logger    *slog.Logger
+}
 
 type settings []setting
 
 type setting struct{ key, value string }
 
-func (s settings) communication() []setting { return s }
-func (s settings) storage() []setting       { return s }
+func (s settings) communication(o *options) error { return s.storage(o) }
+
+func (s settings) storage(o *options) error {
+	o.settings = append(o.settings, s...)
+	return nil
+}
 
 // SettingInfo is a setting that the library knows. Unit is "duration", "bytes", "count", "switch", "text",
 // or the choices as "wal|sled|memory".
@@ -67,20 +79,25 @@ func Settings() []SettingInfo {
 	}
 }
 
-// gather puts the settings in the order in which they are made: those of an Option override.
-func gather(comm Communication, stor Storage, changes []Option) ([]setting, error) {
+// gather puts everything together, the settings in the order in which they are made: those of an Option
+// override. With an error comes what there is so far.
+func gather(comm Communication, stor Storage, changes []Option) (*options, error) {
+	o := &options{}
 	if stor == nil {
-		return nil, errorf(ErrInvalid, "the storage is nil: use WAL(dir), Sled(dir), or Memory() in tests")
+		return o, errorf(ErrInvalid, "the storage is nil: use WAL(dir), Sled(dir), or Memory() in tests")
 	}
-	all := stor.storage()
+	if err := stor.storage(o); err != nil {
+		return o, err
+	}
 	if comm != nil {
-		all = append(comm.communication(), all...)
+		if err := comm.communication(o); err != nil {
+			return o, err
+		}
 	}
-	var o options
 	for _, change := range changes {
-		change(&o)
+		change(o)
 	}
-	return append(all, o.settings...), nil
+	return o, nil
 }
 
 // set makes the settings in a config.

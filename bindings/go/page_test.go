@@ -16,6 +16,9 @@ var (
 	_ func(*quorate.Service, quorate.NodeID) error                  = (*quorate.Service).RemoveNode
 	_ func(*quorate.Service, *quorate.Entry) (uint64, error)        = (*quorate.Service).Propose
 	_ func(*quorate.Service)                                        = (*quorate.Service).Close
+	_ func(*quorate.Service, []byte) error                          = (*quorate.Service).Append
+	_ func(*quorate.Service, []byte) error                          = (*quorate.Service).Join
+	_ func(*quorate.Service, []byte) error                          = (*quorate.Service).RequestVote
 	_ func(*quorate.Service) *quorate.ChangeTracker                 = (*quorate.Service).GetAppliedTracker
 	_ func(*quorate.Service) quorate.NodeID                         = (*quorate.Service).GetClusterID
 	_ func(*quorate.Service) uint64                                 = (*quorate.Service).GetCommitIndex

@@ -8,7 +8,6 @@ import "C"
 import (
 	"context"
 	"runtime"
-	"runtime/cgo"
 	"sync"
 	"time"
 )
@@ -22,7 +21,7 @@ type Service struct {
 	handle  *C.quorate_service
 	poller  *poller
 	submits *submitter
-	machine *machine
+	parts   *parts
 	applied *ChangeTracker
 	address string
 
@@ -42,18 +41,19 @@ func (*noCopy) Unlock() {}
 
 // StartRaft starts a service. A new directory gives a Standalone one, another one what it was.
 func StartRaft(comm Communication, stor Storage, state StateMachine, options ...Option) (*Service, error) {
-	if err := checkVersion(); err != nil {
-		return nil, err
+	o, err := gather(comm, stor, options)
+	if err == nil {
+		err = checkVersion()
 	}
-	if state == nil {
-		return nil, errorf(ErrInvalid, "the state machine is nil: a service needs one")
+	if err == nil && state == nil {
+		err = errorf(ErrInvalid, "the state machine is nil: a service needs one")
 	}
-	all, err := gather(comm, stor, options)
+	p := newParts(o, state)
 	if err != nil {
+		p.abandon()
 		return nil, err
 	}
-	m := &machine{state: state}
-	handle, err := start(all, m)
+	handle, err := start(o, p)
 	if err != nil {
 		return nil, err
 	}
@@ -62,37 +62,11 @@ func StartRaft(comm Communication, stor Storage, state StateMachine, options ...
 		C.quorate_service_free(handle)
 		return nil, err
 	}
-	r := &Service{handle: handle, poller: poller, machine: m}
+	r := &Service{handle: handle, poller: poller, parts: p}
 	r.submits = &submitter{service: handle, poller: poller}
 	r.applied = newTracker(C.quorate_service_applied_tracker(handle), poller)
 	r.address = C.GoString(r.info().address)
 	return r, nil
-}
-
-// start makes the config and starts the engine. From the moment that the machine is given to the config
-// its handle is the library's, which drops it exactly once.
-func start(all []setting, m *machine) (*C.quorate_service, error) {
-	config := C.quorate_config_new()
-	defer C.quorate_config_free(config)
-	if err := set(config, all); err != nil {
-		return nil, err
-	}
-	opens := C.int(0)
-	if _, ok := m.state.(DurableStateMachine); ok {
-		opens = 1
-	}
-	var failure *C.quorate_error
-	status := C.quorate_go_state_machine(config, C.uintptr_t(cgo.NewHandle(m)), opens, &failure)
-	if status < 0 {
-		return nil, takeError(status, failure)
-	}
-	var handle *C.quorate_service
-	if status = C.quorate_service_start(config, &handle, &failure); status < 0 {
-		err := takeError(status, failure)
-		err.Cause = m.failure()
-		return nil, err
-	}
-	return handle, nil
 }
 
 // Close stops the service; whoever waits gets ErrInterrupted. What made it fail before stays in Err.
@@ -108,6 +82,9 @@ func (r *Service) Close() {
 		if status := C.quorate_service_close(r.handle, &failure); status < 0 && err == nil {
 			err = r.explained(takeError(status, failure))
 		}
+		if err == nil {
+			err = r.parts.closeFailure()
+		}
 		r.setFailure(err)
 		r.poller.stop()
 		runtime.AddCleanup(r, func(handle *C.quorate_service) { C.quorate_service_free(handle) }, r.handle)
@@ -115,7 +92,7 @@ func (r *Service) Close() {
 }
 
 // InitializeCluster makes this Standalone service a cluster of one that others can be added to, its data
-// kept. addr is the host:port at which the others reach this node. It returns when that is committed.
+// kept. addr is where the others reach this node: host:port, or what a [Transport] understands. It returns when that is committed.
 func (r *Service) InitializeCluster(addr string) error {
 	return r.InitializeClusterContext(context.Background(), addr)
 }
@@ -237,10 +214,11 @@ func (r *Service) wait(ctx context.Context, w *waiter) (completion, error) {
 	return completion{}, r.explained(err)
 }
 
-// explained adds the error of the state machine where that is what it is about.
+// explained adds the error of a hook where that is what it is about.
 func (r *Service) explained(err *Error) error {
-	if err.Status == ErrStateMachineFailed || err.Status == ErrInterrupted {
-		err.Cause = r.machine.failure()
+	switch err.Status {
+	case ErrStateMachineFailed, ErrStorageFailed, ErrInterrupted:
+		err.Cause = r.parts.failure()
 	}
 	return err
 }

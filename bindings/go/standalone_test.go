@@ -112,9 +112,19 @@ func (k *keeper) CommitBatch(entries []quorate.Entry) error {
 }
 
 func TestAStateMachineThatKeepsItsPositionIsToldTheRest(t *testing.T) {
-	dir := t.TempDir()
+	wal, sled, disk := t.TempDir(), t.TempDir(), newDisk()
+	for name, storage := range map[string]func() quorate.Storage{
+		"wal":    func() quorate.Storage { return quorate.WAL(wal) },
+		"sled":   func() quorate.Storage { return quorate.Sled(sled) },
+		"custom": func() quorate.Storage { return quorate.CustomStorage("", disk.shelf()) },
+	} {
+		t.Run(name, func(t *testing.T) { toldTheRest(t, storage) })
+	}
+}
+
+func toldTheRest(t *testing.T, storage func() quorate.Storage) {
 	first := &keeper{}
-	service, err := quorate.StartRaft(nil, quorate.WAL(dir), first)
+	service, err := quorate.StartRaft(nil, storage(), first)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +139,7 @@ func TestAStateMachineThatKeepsItsPositionIsToldTheRest(t *testing.T) {
 
 	// It lost its last change, and then everything: it is told what it has not.
 	second := &keeper{applied: quorate.Applied{Index: first.entries[1].Index, Term: first.entries[1].Term}}
-	again, err := quorate.StartRaft(nil, quorate.WAL(dir), second)
+	again, err := quorate.StartRaft(nil, storage(), second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +149,7 @@ func TestAStateMachineThatKeepsItsPositionIsToldTheRest(t *testing.T) {
 	}
 	again.Close()
 	third := &journal{}
-	forgetful, err := quorate.StartRaft(nil, quorate.WAL(dir), third)
+	forgetful, err := quorate.StartRaft(nil, storage(), third)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,16 +1,9 @@
 package quorate
 
-// #cgo noescape quorate_go_replies
-// #cgo nocallback quorate_go_replies
 // #include "bridge.h"
 import "C"
 
-import (
-	"fmt"
-	"runtime/debug"
-	"sync/atomic"
-	"unsafe"
-)
+import "fmt"
 
 // A StateMachine is told of every committed change, in order, each exactly once per run. The entry is its
 // to keep. An error stops the service for good: refusing a command is a matter of its Reply, the same on
@@ -47,12 +40,9 @@ type Applied struct {
 // A machine is the state machine of one service as the hooks call it: on one thread, one call at a time.
 // It knows nothing of the service, so that a service can be collected while the engine holds the machine.
 type machine struct {
-	state StateMachine
-	cause atomic.Pointer[error]
-
-	// The replies of a batch, one behind the other, and the length of each; kept from batch to batch.
-	bytes []byte
-	lens  []int64
+	cause
+	state   StateMachine
+	replies tray
 }
 
 // open asks where the state stands.
@@ -76,57 +66,16 @@ func (m *machine) commit(entries []Entry) (err error) {
 	return nil
 }
 
-// recovered makes a panic an error, and remembers what made the machine fail.
-func (m *machine) recovered(err *error, name string) {
-	if value := recover(); value != nil {
-		*err = &hookPanic{name, value, debug.Stack()}
-	}
-	if failure := *err; failure != nil {
-		m.cause.CompareAndSwap(nil, &failure)
-	}
-}
-
-// failure is what made the machine fail, or nil.
-func (m *machine) failure() error {
-	if err := m.cause.Load(); err != nil {
-		return *err
-	}
-	return nil
-}
-
 // reply hands the replies of a batch over, if there are any.
 func (m *machine) reply(entries []Entry, replies *C.quorate_output) C.quorate_status {
-	m.bytes, m.lens = m.bytes[:0], m.lens[:0]
+	m.replies.clear()
 	some := false
 	for i := range entries {
-		if entries[i].Reply == nil {
-			m.lens = append(m.lens, -1)
-			continue
-		}
-		some = true
-		m.lens = append(m.lens, int64(len(entries[i].Reply)))
-		m.bytes = append(m.bytes, entries[i].Reply...)
+		some = some || entries[i].Reply != nil
+		m.replies.add(entries[i].Reply)
 	}
 	if !some {
 		return C.QUORATE_OK
 	}
-	return C.quorate_go_replies(replies, (*C.uint8_t)(unsafe.SliceData(m.bytes)),
-		(*C.int64_t)(unsafe.SliceData(m.lens)), C.size_t(len(m.lens)))
-}
-
-// A hookPanic is the error that a panic in a hook becomes.
-type hookPanic struct {
-	name  string
-	value any
-	stack []byte
-}
-
-func (p *hookPanic) Error() string {
-	return fmt.Sprintf("%s panicked: %v\n\n%s", p.name, p.value, p.stack)
-}
-
-// Unwrap gives the value of the panic, if that is an error.
-func (p *hookPanic) Unwrap() error {
-	err, _ := p.value.(error)
-	return err
+	return m.replies.set(replies)
 }

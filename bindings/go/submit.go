@@ -3,6 +3,7 @@ package quorate
 // #cgo noescape quorate_go_submit
 // #cgo nocallback quorate_go_submit
 // #include "bridge.h"
+// #include "hooks.h"
 import "C"
 
 import (

@@ -17,6 +17,9 @@ func TestANumberWithoutANameIsShown(t *testing.T) {
 		"Stable": Stable, "MembershipChangeMode(3)": MembershipChangeMode(3),
 		"JoinAsCandidate": JoinAsCandidate, "LoopCommand(99)": LoopCommand(99),
 		"not done": OutcomeNotDone, "Outcome(4)": Outcome(4),
+		"again": StoreAgain, "StoreHow(3)": StoreHow(3), "Join": JoinFrame, "FrameKind(-1)": FrameKind(-1),
+		"disk full": DiskFullEvent, "EventKind(102)": EventKind(102),
+		"3 state: Leader in term 1": Event{Number: 3, Kind: StateEvent, State: Leader, Term: 1},
 	} {
 		if value.String() != text {
 			t.Errorf("%q is shown as %q", text, value)
@@ -119,5 +122,41 @@ func TestMillisecondsAreRoundedUp(t *testing.T) {
 		if got := int64(milliseconds(d)); got != ms {
 			t.Errorf("%v: %d", d, got)
 		}
+	}
+}
+
+type nothing struct{}
+
+func (nothing) Commit(*Entry) error { return nil }
+
+func TestWhoDoesNotReadLosesTheOldestEvents(t *testing.T) {
+	r, err := StartRaft(TCP("127.0.0.1:0"), Memory(), nothing{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, unread := r.Events(context.Background()), make(chan Event, 2)
+	l, err := newListener(r, unread)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.InitializeCluster(r.GetAddress()); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	l.run()
+	var last, count uint64
+	for event := range all {
+		last, count = event.Number, count+1
+	}
+	if count < 5 {
+		t.Error("too few events to lose one:", count)
+	}
+	for i := range uint64(2) {
+		if event := <-unread; event.Number != last-1+i {
+			t.Errorf("%d of %d: %+v", i, last, event)
+		}
+	}
+	if event, ok := <-unread; ok {
+		t.Errorf("%+v", event)
 	}
 }
