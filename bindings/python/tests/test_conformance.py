@@ -37,7 +37,8 @@ def test_the_sqlite_store_passes(tmp_path: Path) -> None:
         return SqliteStore(made[-1])
 
     report = quorate.storage_check(make)
-    assert report.passed >= 19 and not report.skipped, str(report)
+    assert report.passed >= 19
+    assert all("no readers" in line for line in report.skipped), str(report)
 
 
 def lazy(store: MemoryStore, sync: Any) -> None:
@@ -97,7 +98,7 @@ def test_a_maker_that_fails_breaks_every_rule() -> None:
 
     with pytest.raises(quorate.StorageRuleBroken, match="maker of stores") as raised:
         quorate.storage_check(make)
-    assert raised.value.report.passed == 0
+    assert len(raised.value.report.broken) > 50
     assert isinstance(raised.value.__cause__, PermissionError)
 
 
@@ -118,7 +119,7 @@ def test_crashes_may_be_unsupported() -> None:
 
     report = quorate.storage_check(make)
     assert report.broken == () and report.passed >= 19
-    assert all("it can't crash" in line for line in report.skipped)
+    assert all("it can't crash" in line or "no readers" in line for line in report.skipped)
 
 
 def test_ctrl_c_is_no_broken_rule() -> None:

@@ -351,7 +351,7 @@ def test_a_coroutine_is_no_method(start: Start) -> None:
 
 
 def test_names_of_stores_are_checked(start: Start) -> None:
-    with pytest.raises(quorate.InvalidArgument, match="one of wal, memory"):
+    with pytest.raises(quorate.InvalidArgument, match="one of wal, sled, memory"):
         start(storage="sqlite")
     with pytest.raises(TypeError, match=r"no method append\(\)"):
         start(storage=Path("somewhere"))
