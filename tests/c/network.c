@@ -87,7 +87,7 @@ static quorate_status deliver(node *to, const void *bytes, size_t len, quorate_e
 /* A byte of the frame is another one: it is refused, and nothing happens. */
 static void deliver_altered(node *to, frame *f) {
     quorate_error *err = NULL;
-    size_t at = f->len - 1 - (size_t)roll((int)(f->len / 2));
+    size_t at = (size_t)roll((int)f->len);
     unsigned char flip = (unsigned char)(1 + roll(255));
     f->bytes[at] ^= flip;
     CHECK_EQ(quorate_frame_kind(f->bytes, f->len), QUORATE_ERR_INVALID);

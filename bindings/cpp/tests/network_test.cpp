@@ -73,7 +73,7 @@ private:
         auto what = roll(100) < static_cast<size_t>(faults.load()) ? roll(4) : 4;
         if (what == 0) return void(lost++);
         if (what == 1) return late++, put(to, std::move(frame));  // behind the others
-        if (what == 2) deliver_altered(to, frame, frame.size() - 1 - roll(frame.size() / 2));
+        if (what == 2) deliver_altered(to, frame, roll(frame.size()));
         if (what == 3) doubled++, deliver(to, frame);
         deliver(to, frame);
     }
