@@ -1,7 +1,9 @@
 """The conformance kit on stores in Python: what it finds, and how it tells."""
 
+import os
 import shutil
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +14,37 @@ from memory_store import Maker, MemoryStore
 from quorate import Make, Record
 from sqlite_store import SqliteStore
 
+# Rules that there were when this was written; later versions have more.
+RULES = 60
+
 
 def test_a_good_store_passes() -> None:
     make = Maker()
     report = quorate.storage_check(make)
-    assert report.passed >= 19 and report.broken == ()
+    assert report.passed >= RULES and report.broken == ()
     assert report.passed + len(report.skipped) == len(str(report).splitlines())
     assert all(line.startswith(("ok", "skipped")) for line in report.text.splitlines())
-    assert {Make.NEW, Make.AGAIN} <= set(make.asked)
+    assert set(make.asked) == set(Make)
 
 
-def test_the_sqlite_store_passes(tmp_path: Path) -> None:
+# Thousands of syncs take their time on a disk, and prove nothing there that they don't in memory.
+IN_MEMORY = Path("/dev/shm")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    parent = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else tmp_path
+    with tempfile.TemporaryDirectory(dir=parent) as name:
+        yield Path(name)
+
+
+def test_the_sqlite_store_passes(folder: Path) -> None:
     """Crashes included: the database and its log of writes are copied while the store is open."""
     made: list[Path] = []
 
     def make(how: Make) -> SqliteStore:
         if how is not Make.AGAIN:
-            made.append(tmp_path / f"{len(made)}.db")
+            made.append(folder / f"{len(made)}.db")
         if how is Make.CRASHED:
             before, now = made[-2:]
             for end in ("", "-wal"):
@@ -37,8 +53,8 @@ def test_the_sqlite_store_passes(tmp_path: Path) -> None:
         return SqliteStore(made[-1])
 
     report = quorate.storage_check(make)
-    assert report.passed >= 19
-    assert all("no readers" in line for line in report.skipped), str(report)
+    assert report.passed >= RULES and report.broken == (), str(report)
+    assert all("readers for other threads" in line for line in report.skipped)
 
 
 def lazy(store: MemoryStore, sync: Any) -> None:
@@ -98,7 +114,7 @@ def test_a_maker_that_fails_breaks_every_rule() -> None:
 
     with pytest.raises(quorate.StorageRuleBroken, match="maker of stores") as raised:
         quorate.storage_check(make)
-    assert len(raised.value.report.broken) > 50
+    assert raised.value.report.passed == 0 and len(raised.value.report.broken) >= RULES
     assert isinstance(raised.value.__cause__, PermissionError)
 
 

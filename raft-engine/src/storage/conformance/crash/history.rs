@@ -23,6 +23,8 @@ pub struct History {
     term: u64,
     values: u64,
     crashes: u64,
+    /// Crashes after which all was looked at.
+    pub judged: usize,
     /// Whether the log was not touched since the store was opened.
     is_as_found: bool,
 }
@@ -37,6 +39,7 @@ impl Default for History {
             term: 1,
             values: 0,
             crashes: 0,
+            judged: 0,
             is_as_found: false,
         }
     }

@@ -57,7 +57,7 @@ const CRASHES: usize = 20;
 
 /// Tries all rules about crashes; of each one the first breach is told.
 pub fn check(make: Maker<'_>) -> Vec<Checked> {
-    let mut trial = Trial { make, breaches: Vec::new(), skipped: None };
+    let mut trial = Trial { make, breaches: Vec::new(), skipped: None, judged: 0 };
     trial.crash_after_each(&STORY);
     for seed in SEEDS {
         trial.crash_after_each(&Call::row(&mut Dice(seed), CALLS));
@@ -71,6 +71,7 @@ struct Trial<'a> {
     make: Maker<'a>,
     breaches: Vec<Breach>,
     skipped: Option<String>,
+    judged: usize,
 }
 
 impl Trial<'_> {
@@ -79,6 +80,9 @@ impl Trial<'_> {
         match (breach, &self.skipped) {
             (Some(breach), _) => Outcome::Broken(breach.seen.clone()),
             (None, Some(why)) => Outcome::Skipped(why.clone()),
+            (None, None) if self.judged == 0 => {
+                Outcome::Skipped("no store got past a crash".into())
+            }
             (None, None) => Outcome::Passed,
         }
     }
@@ -131,6 +135,7 @@ impl Trial<'_> {
             Err(Stop::Broken(seen)) => breach = Some(Breach { rule: GOES_ON, seen }),
             Ok(()) => {}
         }
+        self.judged += history.judged;
         if let Some(Breach { rule, seen }) = breach {
             self.breaches.push(Breach { rule, seen: format!("{seen}; {history}") });
         }
@@ -188,7 +193,9 @@ impl Life<'_, '_> {
     fn crash_and_look(&mut self) -> Result<(), Ended> {
         self.rig.make(Make::Crashed).map_err(broken(OPENS))?;
         self.history.note("crash");
-        self.look()
+        self.look()?;
+        self.history.judged += 1;
+        Ok(())
     }
 
     /// Closes the store after a sync, and opens it again.
