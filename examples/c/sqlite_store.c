@@ -7,6 +7,8 @@
  *   - metadata_put must be durable when it returns, so it commits too, and what was appended before becomes
  *     durable with it. That is a longer prefix, which is allowed; and both at once, so no term or vote is
  *     ever older than the log beside it.
+ *   - A process that is killed in a commit may leave it written and not synced. Whoever opens the database
+ *     then would see what a power cut may still take back, so opening begins with a checkpoint, which syncs.
  *   - locking_mode=EXCLUSIVE: a second process that opens the database is refused.
  *
  * After an error the library calls nothing but drop, so nothing is rolled back here: closing does that. */
@@ -38,7 +40,8 @@ static const char SETUP[] =
     "BEGIN IMMEDIATE;"
     "CREATE TABLE IF NOT EXISTS log (idx INTEGER PRIMARY KEY, record BLOB NOT NULL);"
     "CREATE TABLE IF NOT EXISTS metadata (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
-    "COMMIT;";
+    "COMMIT;"
+    "PRAGMA wal_checkpoint(TRUNCATE);";
 
 typedef struct {
     sqlite3 *db;
