@@ -24,6 +24,11 @@ static void service_calls(quorate_service *bad, quorate_status expected) {
     CHECK_ERR(quorate_service_propose_wait(bad, &entry, 1, &result, &err), expected, "service");
     CHECK_ERR(quorate_service_submit(bad, queue, &request, 1, &err), expected, "service");
     CHECK_ERR(quorate_service_read_barrier(bad, 0, 1, &err), expected, "service");
+    CHECK_ERR(quorate_service_subscribe(bad, queue, 1, &err), expected, "service");
+    CHECK_ERR(quorate_service_deliver(bad, "x", 1, &err), expected, "service");
+    CHECK_ERR(quorate_service_append(bad, "x", 1, &err), expected, "service");
+    CHECK_ERR(quorate_service_request_vote(bad, "x", 1, &err), expected, "service");
+    CHECK_ERR(quorate_service_join(bad, "x", 1, &err), expected, "service");
     CHECK_EQ(quorate_service_propose(bad, &entry, 1, &index, &term, NULL), expected);
     CHECK_EQ(quorate_service_info(bad, &info), expected);
     CHECK(quorate_service_node_config(bad) == NULL);

@@ -1,5 +1,5 @@
 /* The host's process stays its own: signals, fork, descriptors. */
-#include "check.h"
+#include "store.h"
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <netinet/in.h>
@@ -156,6 +156,12 @@ static void a_peer_that_hangs_up_is_no_signal(void) {
     close(r.fd);
 }
 
+static quorate_status no_store(void *ctx, int32_t how, quorate_storage *out, quorate_error **err) {
+    (void)ctx, (void)how, (void)out, (void)err;
+    CHECK(!"no store is made in a child");
+    return -1;
+}
+
 /* In the child every call is refused and every free does nothing; the parent goes on. */
 static void a_forked_child_is_refused(void) {
     quorate_error *err = NULL;
@@ -166,6 +172,7 @@ static void a_forked_child_is_refused(void) {
     quorate_tracker *tracker = quorate_tracker_new();
     quorate_config *config = quorate_config_new();
     quorate_node_list *list = quorate_service_node_config(service);
+    disk *d = new_disk();
     fflush(stdout);
     pid_t child = fork();
     CHECK(child >= 0);
@@ -189,6 +196,13 @@ static void a_forked_child_is_refused(void) {
         CHECK_EQ(quorate_config_set(config, "listen", "", &err), forked);
         CHECK_EQ(quorate_config_state_machine(config, &machine, &err), forked);
         CHECK_EQ(c.dropped, 1); /* ctx was given, so it is dropped, here too */
+        quorate_storage store = store_on(d);
+        CHECK_EQ(quorate_config_storage(config, &store, &err), forked);
+        CHECK_EQ(d->dropped, 1);
+        CHECK_EQ(quorate_storage_check(no_store, NULL, NULL, &err), forked);
+        CHECK_EQ(quorate_service_subscribe(service, queue, 1, &err), forked);
+        CHECK_EQ(quorate_service_deliver(service, "x", 1, &err), forked);
+        CHECK_EQ(quorate_frame_kind("x", 1), forked);
         CHECK_EQ(quorate_queue_poll(queue, done, 1, -1), forked);
         CHECK_EQ(quorate_queue_fd(queue), -1);
         CHECK_EQ(quorate_tracker_update(tracker, 1), forked);
@@ -217,6 +231,7 @@ static void a_forked_child_is_refused(void) {
     CHECK(WIFEXITED(status));
     CHECK_EQ(WEXITSTATUS(status), 42);
     propose_wait(service, "the parent goes on");
+    free_disk(d);
     quorate_free(list);
     quorate_config_free(config);
     quorate_tracker_free(tracker);

@@ -445,7 +445,7 @@ static void records_that_are_not_what_was_given_are_noticed(void) {
 static void a_state_that_was_cut_is_noticed(void) {
     disk *d = written_disk();
     int cut = 0;
-    for (named *at = d->names; at < d->names + 16 && at->data; at++, cut++) {
+    for (named *at = d->names; at < d->names + KEYS && at->data; at++, cut++) {
         at->len--;
         start_fails(d, strcmp(at->key, "quorate.state") ? QUORATE_ERR_CORRUPT : QUORATE_ERR_VERSION, "");
         at->len++;

@@ -5,6 +5,7 @@
 #include "check.h"
 #include <pthread.h>
 
+enum { KEYS = 1024 };
 enum { OPEN, APPEND, SYNC, READ, CUT_END, CUT_FRONT, GET, PUT, HOOKS };
 static const char *const HOOK[] = {"open",            "append",          "sync",         "read",
                                    "truncate_suffix", "truncate_prefix", "metadata_get", "metadata_put"};
@@ -16,7 +17,7 @@ typedef struct disk {
     quorate_bytes records[4096 * 8];
     uint64_t first;
     size_t n;
-    named names[512];
+    named names[KEYS];
     int calls[HOOKS], dropped;
     int fails_on, fails_after;     /* the hook, and how many calls of it are fine before */
     quorate_status fails_with;
@@ -44,7 +45,7 @@ static inline quorate_bytes kept(quorate_bytes bytes) {
 
 static inline void wipe(disk *d) {
     for (size_t i = 0; i < d->n; i++) free((void *)d->records[i].data);
-    for (size_t i = 0; i < 512; i++) free(d->names[i].data);
+    for (size_t i = 0; i < KEYS; i++) free(d->names[i].data);
     memset(d->names, 0, sizeof d->names);
     d->n = 0;
 }
@@ -128,9 +129,9 @@ static inline quorate_status disk_cut_front(void *ctx, uint64_t last, quorate_er
 }
 
 static inline named *place(disk *d, const char *key) {
-    for (named *at = d->names; at < d->names + 512; at++)
+    for (named *at = d->names; at < d->names + KEYS; at++)
         if (!at->data || !strcmp(at->key, key)) return at;
-    CHECK(!"there are more than 512 keys");
+    CHECK(!"there are too many keys");
     return NULL;
 }
 
