@@ -26,7 +26,9 @@ Result<std::string> plain_text(bool good);
 Result<Position> plain_propose(Service &service);
 
 Result<Service> start_plain(int *commits) {
-    return Service::start(Config().set("storage", "memory").state_machine(std::make_shared<Plain>(commits)));
+    Config config;
+    config.set("storage", "memory").state_machine(std::make_shared<Plain>(commits));
+    return Service::start(std::move(config.logger([](const LogRecord &) {}, LogLevel::Debug)));
 }
 Result<std::string> plain_text(bool good) {
     if (!good) return fail("plainly not");

@@ -2,6 +2,8 @@
 // be caught here although the other half's callbacks, compiled without exceptions, catch nothing.
 #include "machine.hpp"
 
+#include <atomic>
+
 #if __cplusplus > 202002L
 #include <expected>
 #endif
@@ -17,6 +19,28 @@ TEST(a_machine_that_throws_is_caught_beside_code_without_exceptions) {
     (void)s.propose_wait("x", 10s);
     CHECK(check::eventually([&] { return s.info().state == State::Failed; }));
     CHECK_HAS(ERR(s.propose("y", 1s)).message(), "thrown");
+}
+
+TEST(hooks_that_throw_are_caught_beside_code_without_exceptions) {
+    struct Throws final : Transport {
+        Result<void> send(uint64_t, const std::string &, std::string_view) override { throw 5; }
+    };
+    std::atomic<int> lines{0};
+    auto s = OK(Service::start(Config()
+                                   .set("storage", "memory")
+                                   .state_machine(std::make_shared<Ledger>())
+                                   .transport(std::make_shared<Throws>())
+                                   .logger(
+                                       [&](const LogRecord &) {
+                                           lines++;
+                                           throw std::runtime_error("thrown by a logger");
+                                       },
+                                       LogLevel::Debug)));
+    CHECK_HAS(ERR(s.initialize_cluster("me", 10s)).message(), "no std::exception");
+    OK(s.propose_wait("x", 10s));
+    CHECK(lines > 0);
+    CHECK_HAS(ERR(storage_check([](Make) -> Result<std::shared_ptr<Storage>> { throw 5; })).message(),
+              "no std::exception");
 }
 
 TEST(results_and_services_cross_from_one_standard_to_another) {
