@@ -20,10 +20,21 @@
 //
 // # Hooks
 //
-// The methods of a StateMachine run on one thread of the engine, a batch of changes at a time. What they
-// are given is a copy and theirs to keep. An error or a panic in one stops the service for good. Whatever
-// waits for the engine is refused inside a hook, because it would wait for itself: it returns
-// [ErrInCallback].
+// The methods of a [StateMachine], [Store] and [Transport], and the handler of a logger, are called on
+// threads of the engine, a batch at a time where there are batches. What they are given is a copy and theirs
+// to keep. An error or a panic in one of a StateMachine or Store stops the service for good; Err has it.
+// They may not end with runtime.Goexit, which FailNow of package testing calls. Whatever waits for the
+// engine is refused inside a hook, because it would wait for itself: it returns [ErrInCallback].
+//
+// # A store and a network of the program's own
+//
+// [CustomStorage] takes a Store, which [CheckStore] tries with all rules of the library's own stores.
+// [CustomCommunication] takes a Transport; what that receives goes to [Service.Deliver].
+//
+// # What happens
+//
+// [Service.Events] tells of leaders, members and failures, and [WithLogger] sends log lines to a logger of
+// log/slog. Without them the library writes nothing anywhere.
 //
 // # Building
 //

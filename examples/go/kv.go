@@ -3,16 +3,22 @@
 //	kv DIR HOST:PORT first      starts a cluster of one
 //	kv DIR HOST:PORT            starts a node that waits until another one adds it
 //
+// With --storage sqlite at the end the log is kept in DIR/log.db instead of the built-in store.
+//
 // Then, line by line on standard input, each answered by one line:
-// add HOST:PORT | remove ID | set KEY VALUE | get KEY | status
+// add HOST:PORT | remove ID | set KEY VALUE | get KEY | hash | status
 package main
 
 import (
 	"bufio"
 	"context"
 	"fmt"
+	"hash/fnv"
 	"log"
+	"maps"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,7 +26,9 @@ import (
 	"quorate"
 )
 
-const usage = "add HOST:PORT | remove ID | set KEY VALUE | get KEY | status"
+const call = "usage: kv DIR HOST:PORT [first] [--storage sqlite]"
+
+const usage = "add HOST:PORT | remove ID | set KEY VALUE | get KEY | hash | status"
 
 // KV is the state machine.
 type KV struct {
@@ -48,6 +56,17 @@ func (kv *KV) Get(key string) string {
 	return "(none)"
 }
 
+// Hash gives the number of rows and one number for all of them, the same on every node.
+func (kv *KV) Hash() string {
+	kv.mu.RLock()
+	defer kv.mu.RUnlock()
+	hash := fnv.New64a()
+	for _, key := range slices.Sorted(maps.Keys(kv.rows)) {
+		fmt.Fprintf(hash, "%s %s\n", key, kv.rows[key])
+	}
+	return fmt.Sprintf("%d %016x", len(kv.rows), hash.Sum64())
+}
+
 func run(service *quorate.Service, kv *KV, line string) (string, error) {
 	verb, rest, _ := strings.Cut(line, " ")
 	limit := 5 * time.Second
@@ -72,6 +91,11 @@ func run(service *quorate.Service, kv *KV, line string) (string, error) {
 			return "", err
 		}
 		return kv.Get(rest), nil
+	case "hash":
+		if err := service.ReadBarrier(ctx, quorate.Linearizable); err != nil {
+			return "", err
+		}
+		return kv.Hash(), nil
 	case "status":
 		return fmt.Sprintf("%v id=%v leader=%v applied=%d", service.GetState(), service.MyID(), service.GetLeaderID(), service.GetLastApplied()), nil
 	}
@@ -89,9 +113,31 @@ func answer(service *quorate.Service, kv *KV, line string) string {
 	return fmt.Sprintf("error: %v", err)
 }
 
-func serve(dir, listen string, first bool) error {
+// storageOf reads the options at the end.
+func storageOf(dir string, options []string) (quorate.Storage, error) {
+	switch {
+	case len(options) == 0:
+		return quorate.WAL(dir), nil
+	case slices.Equal(options, []string{"--storage", "sqlite"}):
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, err
+		}
+		return quorate.CustomStorage(dir, NewSQLiteStore(filepath.Join(dir, "log.db"))), nil
+	}
+	return nil, fmt.Errorf("unknown options %q: %s", options, call)
+}
+
+func serve(dir, listen string, options []string) error {
+	first := len(options) > 0 && options[0] == "first"
+	if first {
+		options = options[1:]
+	}
+	storage, err := storageOf(dir, options)
+	if err != nil {
+		return err
+	}
 	kv := &KV{rows: map[string]string{}}
-	service, err := quorate.StartRaft(quorate.TCP(listen), quorate.WAL(dir), kv)
+	service, err := quorate.StartRaft(quorate.TCP(listen), storage, kv)
 	if err != nil {
 		return err
 	}
@@ -110,9 +156,9 @@ func serve(dir, listen string, first bool) error {
 
 func main() {
 	if len(os.Args) < 3 {
-		log.Fatal("usage: kv DIR HOST:PORT [first]")
+		log.Fatal(call)
 	}
-	if err := serve(os.Args[1], os.Args[2], len(os.Args) > 3); err != nil {
+	if err := serve(os.Args[1], os.Args[2], os.Args[3:]); err != nil {
 		log.Fatal(err)
 	}
 }
