@@ -93,6 +93,26 @@ def test_failures_are_errors(start: Start, logger: logging.Logger) -> None:
     assert "no such number" in kept.records[0].getMessage()
 
 
+def test_whoever_reads_of_a_failure_is_refused(start: Start, logger: logging.Logger) -> None:
+    """And not taken in first and interrupted after that."""
+    outcomes: list[object] = []
+    running: list[quorate.Service] = []
+
+    def call(record: logging.LogRecord) -> None:
+        if record.levelno == logging.ERROR:
+            try:
+                outcomes.append(running[0].submit(b"late"))
+            except quorate.QuorateError as error:
+                outcomes.append(error)
+
+    logger.addHandler(Kept(call))
+    running.append(start(Failing(), logger=logger))
+    running[0].submit(b"bad").exception(LONG)
+    with pytest.raises(quorate.StateMachineFailed):
+        running[0].close()
+    assert [type(outcome) for outcome in outcomes] == [quorate.StateMachineFailed]
+
+
 def test_lines_that_nobody_wants_are_not_made(start: Start, logger: logging.Logger) -> None:
     """The level is looked at when the service starts, and again for each line that comes."""
     kept = Kept()

@@ -269,17 +269,18 @@ impl Driver {
     /// The end: everybody is told, sockets and threads are closed, and what is on disk is closed
     /// properly as far as the disk works.
     fn finish(&mut self, end: Result<(), Error>) {
-        let (refusal, why) = match end {
+        let (refusal, why) = match &end {
             Ok(()) => (closed(), "the service was closed"),
-            Err(error) => {
-                self.view.fail(error.clone());
-                self.watch.failed(&error);
-                (error, "the service failed")
-            }
+            Err(error) => (error.clone(), "the service failed"),
         };
-        let interrupted = Error::interrupted(why);
-        drop(self.inbox.shut(refusal)); // which tells the callers in it
-        self.requests.end(&interrupted);
+        // First: whoever sees that the service failed, or is told so, is refused from then on.
+        let left = self.inbox.shut(refusal);
+        if let Err(error) = end {
+            self.view.fail(error.clone());
+            self.watch.failed(&error);
+        }
+        drop(left); // which tells the callers in it
+        self.requests.end(&Error::interrupted(why));
         self.peers.stop();
         self.applier.stop();
         self.fetcher.stop();
