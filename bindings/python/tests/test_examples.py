@@ -21,9 +21,9 @@ def free_port() -> int:
 class Kv:
     """A running kv.py; leaving it kills what does not end by itself."""
 
-    def __init__(self, folder: Path, *first: str) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.address = f"127.0.0.1:{free_port()}"
-        command = [sys.executable, str(EXAMPLES / "kv.py"), str(folder), self.address, *first]
+        command = [sys.executable, str(EXAMPLES / "kv.py"), str(folder), self.address, *options]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1)
 
@@ -48,11 +48,12 @@ class Kv:
             self.process.kill()
 
 
-def test_kv_forms_a_cluster_and_keeps_what_it_was_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [[], ["--storage", "sqlite"]], ids=["wal", "sqlite"])
+def test_kv_forms_a_cluster_and_keeps_what_it_was_told(tmp_path: Path, options: list[str]) -> None:
     with (
-        Kv(tmp_path / "0", "first") as first,
-        Kv(tmp_path / "1") as second,
-        Kv(tmp_path / "2") as third,
+        Kv(tmp_path / "0", "first", *options) as first,
+        Kv(tmp_path / "1", *options) as second,
+        Kv(tmp_path / "2", *options) as third,
     ):
         play(first, second, third)
 
@@ -79,6 +80,10 @@ def test_kv_says_what_is_wrong_and_ends(tmp_path: Path) -> None:
     kv = [sys.executable, str(EXAMPLES / "kv.py")]
     usage = subprocess.run(kv, capture_output=True, text=True, timeout=LONG)
     assert usage.returncode == 1 and "kv.py DIR HOST:PORT" in usage.stderr
+    usage = subprocess.run(
+        [*kv, str(tmp_path), "127.0.0.1:0", "--storage", "tape"], capture_output=True, text=True
+    )
+    assert usage.returncode == 1 and "--storage sqlite" in usage.stderr
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -252,7 +252,7 @@ def test_a_forked_child_is_refused_and_the_parent_goes_on(tmp_path: Path) -> Non
         """
         warnings.simplefilter("ignore", DeprecationWarning)
         service = quorate.Service.start(Log(), data_dir=sys.argv[1])
-        tracker = service.applied_tracker
+        tracker, events = service.applied_tracker, service.events()
         service.submit(b"before").result(30)
         child = os.fork()
         if child == 0:
@@ -268,6 +268,10 @@ def test_a_forked_child_is_refused_and_the_parent_goes_on(tmp_path: Path) -> Non
                 lambda: service.report(),
                 lambda: tracker.wait(0),
                 lambda: tracker.update(1),
+                lambda: service.events(),
+                lambda: next(events),
+                lambda: service.deliver(b"x"),
+                lambda: quorate.storage_check(print),
             ):
                 try:
                     call()
@@ -284,7 +288,7 @@ def test_a_forked_child_is_refused_and_the_parent_goes_on(tmp_path: Path) -> Non
         """,
         str(tmp_path),
     )
-    assert output == "10\nTrue\n"
+    assert output == "14\nTrue\n"
 
 
 def test_a_forked_child_can_end_as_usual(tmp_path: Path) -> None:
