@@ -151,15 +151,14 @@ func (o *office) deliver(l letter) {
 	}
 }
 
-// deliverAltered flips one bit of the frame proper, which follows the sender's address.
+// deliverAltered flips one bit, anywhere.
 func (o *office) deliverAltered(l letter, dice *rand.Rand) {
 	service := o.services[l.to]
 	if service == nil {
 		return
 	}
 	altered := append([]byte{}, l.frame...)
-	from := 2 + int(altered[0]) + int(altered[1])<<8
-	altered[from+dice.Intn(len(altered)-from)] ^= 1 << dice.Intn(8)
+	altered[dice.Intn(len(altered))] ^= 1 << dice.Intn(8)
 	err := service.Deliver(altered)
 	if !errors.Is(err, quorate.ErrInvalid) && !errors.Is(err, quorate.ErrTooLarge) && !errors.Is(err, quorate.ErrClosed) {
 		o.t.Error("an altered frame:", err)

@@ -108,9 +108,8 @@ class Trouble:
         return [frame, *late]
 
     def altered(self, frame: bytes) -> bytes:
-        """One byte of the frame itself is another one: behind the address of its sender."""
-        begin = 2 + int.from_bytes(frame[:2], "little")
-        at = self.dice.randrange(begin, len(frame))
+        """One byte is another one."""
+        at = self.dice.randrange(len(frame))
         return frame[:at] + bytes([frame[at] ^ self.dice.randrange(1, 256)]) + frame[at + 1 :]
 
 
