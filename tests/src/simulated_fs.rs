@@ -420,9 +420,10 @@ impl File for SimFile {
         })
     }
 
-    fn allocate(&self, len: u64) -> io::Result<()> {
+    fn allocate(&self, len: u64) -> io::Result<bool> {
         self.grow(len)?;
-        self.with(|inode, _, called| called.map(|()| inode.set_len(len)))
+        self.with(|inode, _, called| called.map(|()| inode.set_len(len)))?;
+        Ok(true)
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {

@@ -87,8 +87,9 @@ pub trait File: Send + Sync {
     fn write_at(&self, parts: &mut [IoSlice<'_>], offset: u64) -> io::Result<()>;
 
     /// Makes the file that long and reserves the space, so that writing there can't fail for want of
-    /// it. New bytes read as zero, and still cost a change of metadata when they are first written.
-    fn allocate(&self, len: u64) -> io::Result<()>;
+    /// it; false where the file system can't reserve. New bytes read as zero, and still cost a change
+    /// of metadata when they are first written.
+    fn allocate(&self, len: u64) -> io::Result<bool>;
 
     /// Cuts the file.
     fn truncate(&self, len: u64) -> io::Result<()>;
@@ -274,17 +275,19 @@ impl File for DiskFile {
         Ok(())
     }
 
-    fn allocate(&self, len: u64) -> io::Result<()> {
+    fn allocate(&self, len: u64) -> io::Result<bool> {
         // SAFETY: the descriptor is open; the call touches no memory of ours.
         while unsafe { libc::fallocate(self.0.as_raw_fd(), 0, 0, len as i64) } != 0 {
             let e = io::Error::last_os_error();
             match e.raw_os_error() {
                 Some(libc::EINTR) => {}
-                Some(libc::EOPNOTSUPP | libc::ENOSYS) => return self.0.set_len(len),
+                Some(libc::EOPNOTSUPP | libc::ENOSYS) => {
+                    return self.0.set_len(len).map(|()| false);
+                }
                 _ => return Err(e),
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {

@@ -143,7 +143,7 @@ fn fill(
 ) -> io::Result<Ready> {
     let file = match spare {
         Some(spare) => reuse(fs, dir, spare, unfinished)?,
-        None => zeros(fs, unfinished, plan.capacity, go_on)?,
+        None => reserve(fs, unfinished, plan.capacity, go_on)?,
     };
     let path = path_of(dir, plan.number);
     let Plan { number, capacity, .. } = plan;
@@ -164,15 +164,25 @@ fn reuse(fs: &dyn Fs, dir: &Path, spare: &Path, unfinished: &Path) -> io::Result
     fs.open(unfinished, Access::Write)
 }
 
-/// Writing zeros, not only reserving space, is what makes later writes cheap: they change no metadata.
-fn zeros(
+/// Reserving space is enough: the writer fills what lies ahead of it, a little at a time.
+fn reserve(
     fs: &dyn Fs,
     path: &Path,
     capacity: u64,
     go_on: &dyn Fn() -> bool,
 ) -> io::Result<Box<dyn File>> {
     let file = fs.open(path, Access::Create)?;
-    file.allocate(capacity)?;
+    if !go_on() {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    if !file.allocate(capacity)? {
+        fill_with_zeros(file.as_ref(), capacity, go_on)?;
+    }
+    Ok(file)
+}
+
+/// Takes the space where it can't be reserved.
+fn fill_with_zeros(file: &dyn File, capacity: u64, go_on: &dyn Fn() -> bool) -> io::Result<()> {
     let zeros = vec![0; FILL.min(capacity as usize)];
     let mut offset = 0;
     while offset < capacity {
@@ -183,7 +193,7 @@ fn zeros(
         file.write_at(&mut [IoSlice::new(&zeros[..len as usize])], offset)?;
         offset += len;
     }
-    Ok(file)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -239,5 +249,15 @@ mod tests {
         let plan = Plan { number: 1, directory: 9, capacity: 65536 };
         assert!(prepare(&Disk, dir.path(), plan, None, &|| false).is_err());
         assert!(Disk.list(dir.path()).expect("lists").is_empty());
+    }
+
+    #[test]
+    fn space_that_cannot_be_reserved_is_filled() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = Disk.open(&dir.path().join("filled"), Access::Create).expect("made");
+        fill_with_zeros(file.as_ref(), 3 * FILL as u64 / 2, &|| true).expect("filled");
+        assert_eq!(file.len().expect("a length"), 3 * FILL as u64 / 2);
+        let called_off = fill_with_zeros(file.as_ref(), 1, &|| false).expect_err("called off");
+        assert_eq!(called_off.kind(), io::ErrorKind::Interrupted);
     }
 }
