@@ -58,12 +58,24 @@ func (s *submitter) submit(request C.quorate_go_request, what change, burst int)
 	if !s.join(request, what) {
 		return // the first one submits for this one too
 	}
-	if burst > 1 {
-		runtime.Gosched()
-	}
+	s.gather(burst)
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	s.flush()
+}
+
+// gather lets others come too, as long as more of those who were woken together do.
+func (s *submitter) gather(burst int) {
+	for last := 0; last < burst; {
+		runtime.Gosched()
+		s.mu.Lock()
+		now := len(s.next.requests)
+		s.mu.Unlock()
+		if now <= last {
+			return
+		}
+		last = now
+	}
 }
 
 // join adds a request to the next batch and says whether it is the first.
