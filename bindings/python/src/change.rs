@@ -57,11 +57,6 @@ impl Change {
             Change::Bytes(_) | Change::Copied(_) => NewEntry::new(self.bytes(py)),
         }
     }
-
-    /// Lends the change as the engine wants it.
-    pub fn lend<R>(&self, py: Python<'_>, take: impl FnOnce(NewEntry<'_>) -> R) -> R {
-        take(self.new_entry(py, &self.tags()))
-    }
 }
 
 fn wrong_type(object: &Bound<'_, PyAny>) -> PyErr {

@@ -28,7 +28,9 @@ mod submit;
 mod thread_state;
 mod tracker;
 mod transport;
+mod turn;
 mod wait;
+mod work;
 
 #[pymodule]
 mod _quorate {
@@ -58,6 +60,8 @@ mod _quorate {
     use super::tracker::ChangeTracker;
     #[pymodule_export]
     use super::transport::frame_kind;
+    #[pymodule_export]
+    use super::turn::Turn;
     #[pymodule_export]
     use super::wait::settle;
     use pyo3::prelude::*;

@@ -1,7 +1,6 @@
 //! `Service` under the classes of `quorate` and `quorate.aio`: everything that looks, and the two ways
 //! to have something done: wait for it here, or have it completed in a queue.
 
-use crate::change::Change;
 use crate::completion::{self, Position};
 use crate::error::{Failure, Known, exception};
 use crate::event::Events;
@@ -15,12 +14,14 @@ use crate::status;
 use crate::submit::{self, LARGE};
 use crate::tracker::ChangeTracker;
 use crate::transport;
+use crate::turn::Turn;
 use crate::wait::{self, seconds};
-use pyo3::exceptions::PyValueError;
+use crate::work::Work;
+use pyo3::exceptions::{PyBaseException, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use quorate_engine::consensus::types::{EntryId, NodeId};
+use quorate_engine::consensus::types::EntryId;
 use quorate_engine::error::Error;
 use quorate_engine::os;
 use quorate_engine::queue;
@@ -37,49 +38,6 @@ pub struct Service {
     service: Option<Arc<service::Service>>,
     known: Known,
     closed: AtomicBool,
-}
-
-/// What to do, with what it takes held in Python.
-enum Work {
-    ProposeWait(Change),
-    Propose(Change),
-    ReadBarrier,
-    InitializeCluster(String),
-    AddNode(String),
-    RemoveNode(NodeId),
-}
-
-impl Work {
-    fn from_python(op: &str, argument: &Bound<'_, PyAny>) -> PyResult<Work> {
-        Ok(match op {
-            "propose_wait" => Work::ProposeWait(Change::from_python(argument)?),
-            "propose" => Work::Propose(Change::from_python(argument)?),
-            "read_barrier" => Work::ReadBarrier,
-            "initialize_cluster" => Work::InitializeCluster(argument.extract()?),
-            "add_node" => Work::AddNode(argument.extract()?),
-            "remove_node" => Work::RemoveNode(NodeId(argument.extract()?)),
-            _ => return Err(PyValueError::new_err(format!("no such work: {op}"))),
-        })
-    }
-
-    fn is_large(&self, py: Python<'_>) -> bool {
-        match self {
-            Work::ProposeWait(change) | Work::Propose(change) => change.bytes(py).len() >= LARGE,
-            _ => false,
-        }
-    }
-
-    /// Lends the work as the engine wants it.
-    fn lend<R>(&self, py: Python<'_>, take: impl FnOnce(Op<'_>) -> R) -> R {
-        match self {
-            Work::ProposeWait(change) => change.lend(py, |new| take(Op::ProposeWait(new))),
-            Work::Propose(change) => change.lend(py, |new| take(Op::Propose(new))),
-            Work::ReadBarrier => take(Op::ReadBarrier),
-            Work::InitializeCluster(address) => take(Op::InitializeCluster(address)),
-            Work::AddNode(address) => take(Op::AddNode(address)),
-            Work::RemoveNode(node) => take(Op::RemoveNode(*node)),
-        }
-    }
 }
 
 impl Service {
@@ -228,6 +186,17 @@ impl Service {
             .subscribe(&queue, self.known.mark(0))
             .map_err(|error| exception(py, &error))?;
         Ok(Events::new(queue))
+    }
+
+    /// What was asked for in a turn of an event loop, in one call of the engine: a completion for each in
+    /// `queue`, but those that are refused, which are returned with the reason.
+    fn _submit_turn(
+        &self,
+        py: Python<'_>,
+        queue: &Queue,
+        turn: &Turn,
+    ) -> Vec<(u64, Py<PyBaseException>)> {
+        turn.submit(py, self.service(), &self.known, queue.engine())
     }
 
     /// Stops the service. In the child of a fork there is nothing to stop.

@@ -72,7 +72,11 @@ pub fn many<'py>(
 
 /// Submits all that the engine takes, and says which it refused. One that is wrong in itself does not hold
 /// up the others; what else is refused would be for all that follow too.
-fn submit_all(service: &Service, queue: &Queue, requests: &[Request<'_>]) -> Vec<(usize, Error)> {
+pub fn submit_all(
+    service: &Service,
+    queue: &Queue,
+    requests: &[Request<'_>],
+) -> Vec<(usize, Error)> {
     let (mut at, mut refused) = (0, Vec::new());
     while at < requests.len() {
         match service.submit(queue, &requests[at..]) {

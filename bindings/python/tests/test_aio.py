@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -71,6 +72,62 @@ async def test_thousands_at_once(start: AioStart) -> None:
     )
     assert [reply.data for reply in replies] == [b"%d" % n for n in range(2000)]
     assert len(log.data) == 2000 and max(log.batches) > 1
+
+
+async def test_tasks_that_were_woken_together_ask_together(start: AioStart) -> None:
+    log = Log()
+    service = await start(log, storage="memory", data_dir=None, max_entry_bytes=1024)
+    refused: list[type] = []
+
+    async def propose(task: int) -> None:
+        for turn in range(20):
+            change = bytearray(b"%d.%d" % (turn, task))
+            reply = asyncio.ensure_future(service.propose_wait(change, timeout=LONG))
+            await asyncio.sleep(0)
+            change[:] = b"?" * len(change)
+            assert (await reply).data == b"%d.%d" % (turn, task), "it was copied by then"
+            if task == 7:
+                with pytest.raises(quorate.TooLarge) as raised:
+                    await service.propose_wait(b"x" * 2000)
+                refused.append(raised.type)
+            with pytest.raises(TypeError, match="a change is bytes"):
+                await service.propose_wait("text")  # type: ignore[arg-type]
+
+    await asyncio.gather(*(propose(task) for task in range(50)))
+    assert len(log.data) == 1000 and len(refused) == 20
+    for task in range(50):
+        own = [data for data in log.data if data.endswith(b".%d" % task)]
+        assert own == [b"%d.%d" % (turn, task) for turn in range(20)]
+    assert max(log.batches) > 1
+
+
+async def test_a_full_queue_is_busy_for_some_of_many(start: AioStart) -> None:
+    service = await start(storage="memory", data_dir=None, max_queued_entries=16)
+    busy = 0
+
+    async def propose() -> None:
+        nonlocal busy
+        for _ in range(20):
+            try:
+                await service.propose_wait(b"x", timeout=LONG)
+            except quorate.Busy:
+                busy += 1
+                await asyncio.sleep(0)
+
+    await asyncio.gather(*(propose() for _ in range(100)))
+    assert 0 < busy < 2000
+
+
+async def test_a_call_before_the_close_and_one_after_it(start: AioStart) -> None:
+    service = await start(storage="memory", data_dir=None)
+    await asyncio.gather(*(service.propose_wait(b"x", timeout=LONG) for _ in range(10)))
+    late = [asyncio.ensure_future(service.propose_wait(b"y", timeout=LONG)) for _ in range(10)]
+    await service.close()
+    for future in late:
+        with contextlib.suppress(quorate.Interrupted, quorate.Closed):
+            assert (await future).data == b"Y"
+    with pytest.raises(quorate.Closed):
+        await service.propose_wait(b"z")
 
 
 async def test_a_cluster(start: AioStart) -> None:
@@ -244,6 +301,20 @@ def test_one_service_serves_loops_one_after_the_other(tmp_path: Path) -> None:
     asyncio.run(ChangeTracker().timed_wait(1, 0))
     gc.collect()
     assert len(quorate.aio._loops) <= max(before, 1)  # type: ignore[attr-defined]
+
+
+def test_loops_leave_no_descriptor_behind() -> None:
+    async def wait() -> None:
+        tracker = ChangeTracker()
+        tracker.update(1)
+        await tracker.wait(1)
+
+    def descriptors() -> int:
+        asyncio.run(wait())
+        gc.collect()
+        return len(os.listdir("/proc/self/fd"))
+
+    assert descriptors() == descriptors() == descriptors()
 
 
 def test_a_service_that_is_lost_unclosed_says_so(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ descriptor, a batch at a time; a cancelled call leaves its change alone.
 """
 
 import asyncio
-import functools
 import logging
 import os
+import threading
 import weakref
 from collections.abc import AsyncIterator
 from types import TracebackType
@@ -60,7 +60,7 @@ class ChangeTracker:
         self._tracker.close()
 
     async def _wait(self, change: int, timeout: float | None) -> int:
-        value: int = await _submit(self._tracker, "wait", change, timeout)
+        value: int = await _completions().submit(self._tracker, "wait", change, timeout)
         return value
 
 
@@ -125,7 +125,7 @@ class Service(Running):
 
     async def propose_wait(self, change: Any, *, timeout: float | None = None) -> Reply:
         """Returns when this node has applied the change."""
-        reply: Reply = await self._do("propose_wait", change, timeout)
+        reply: Reply = await _completions().ask(self, "propose_wait", change, timeout)
         return reply
 
     async def read_barrier(self, *, timeout: float | None = None) -> None:
@@ -142,7 +142,7 @@ class Service(Running):
         return ChangeTracker._of(super().applied_tracker)
 
     def _do(self, op: str, argument: object, timeout: float | None) -> "asyncio.Future[Any]":
-        return _submit(self, op, argument, timeout)
+        return _completions().ask(self, op, argument, timeout)
 
 
 async def _follow(events: _quorate.Events) -> AsyncIterator[Event]:
@@ -173,33 +173,34 @@ def _abandon(starting: "asyncio.Future[Service]") -> None:
         loop.run_in_executor(None, starting.result()._close)
 
 
-_loops: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Completions[asyncio.Future[Any]]]"
+_loops: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Completions]"
 _loops = weakref.WeakKeyDictionary()
 
 
-def _completions() -> "Completions[asyncio.Future[Any]]":
-    """The completions of the running loop. The loop holds them by the reader on their descriptor;
-    those of closed loops go when a new one comes."""
-    loop = asyncio.get_running_loop()
-    completions = _loops.get(loop)
-    if completions is None:
-        for closed in [other for other in _loops if other.is_closed()]:
-            del _loops[closed]
-        completions = _loops[loop] = Completions(_is_awaited)
-        loop.add_reader(completions.queue.fileno(), functools.partial(completions.take, 0))
+class _Last(threading.local):
+    """The completions of the loop that ran last in this thread."""
+
+    completions: "weakref.ref[Completions] | None" = None
+
+
+_last = _Last()
+
+
+def _completions() -> Completions:
+    """The completions of the running loop."""
+    loop, last = asyncio.get_running_loop(), _last.completions
+    completions = None if last is None else last()
+    if completions is None or completions.loop() is not loop:
+        completions = _loops.get(loop) or _new_completions(loop)
+        _last.completions = weakref.ref(completions)
     return completions
 
 
-def _is_awaited(future: "asyncio.Future[Any]") -> bool:
-    return not future.done()
-
-
-def _submit(
-    source: _quorate.Service | _quorate.ChangeTracker,
-    op: str,
-    argument: Any,
-    timeout: float | None,
-) -> "asyncio.Future[Any]":
-    """Starts something in the running loop."""
-    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    return _completions().submit(source, op, argument, timeout, future)
+def _new_completions(loop: asyncio.AbstractEventLoop) -> Completions:
+    """The loop holds them by the reader on their descriptor; those of closed loops go when a new
+    one comes."""
+    for closed in [other for other in _loops if other.is_closed()]:
+        del _loops[closed]
+    completions = _loops[loop] = Completions(loop)
+    loop.add_reader(completions.queue.fileno(), completions.take)
+    return completions
