@@ -476,7 +476,7 @@ typedef struct quorate_storage {
     /// Removes `last`, which may lie beyond the end, and everything before it; likewise.
     quorate_status (*truncate_prefix)(void *ctx, uint64_t last, quorate_error **err);
     /// Sets slot 0 of `out` to the value, which may have no bytes; leaves it unset when there is
-    /// none.
+    /// none. A key is any text in UTF-8 of 1 to 128 bytes.
     quorate_status (*metadata_get)(void *ctx, const char *key, quorate_output *out,
                                    quorate_error **err);
     /// Replaces one value, whole or not at all; durable on return. Term, vote and identity are one

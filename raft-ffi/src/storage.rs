@@ -102,7 +102,7 @@ pub struct quorate_storage {
         ) -> quorate_status,
     >,
     /// Sets slot 0 of `out` to the value, which may have no bytes; leaves it unset when there is
-    /// none.
+    /// none. A key is any text in UTF-8 of 1 to 128 bytes.
     pub metadata_get: Option<
         unsafe extern "C" fn(
             ctx: *mut c_void,

@@ -109,8 +109,8 @@ pub trait LogStore: Send {
     /// Returns when everything before it would survive a power cut.
     fn sync(&mut self) -> Result<(), StorageError>;
 
-    /// The records `first..=last`, which exist. May stop early once `max_bytes` are read, but not
-    /// before the first. Sees what was appended and not synced.
+    /// The records `first..=last`, which exist. May stop early, once `max_bytes` are read or where that
+    /// is easier, but not before the first. Sees what was appended and not synced.
     fn read(
         &mut self,
         first: Index,
