@@ -47,7 +47,7 @@ pub fn command(cluster: &mut Cluster, line: &str) -> Result<(), String> {
         "config" | "cluster" | "node" | "fresh" | "twin" | "show" => set_up(cluster, name, words),
         "propose" | "read" | "init" | "add" | "remove" => call(cluster, name, words),
         "disk" | "persist" | "work" | "apply" | "switch" | "crash" | "restart" | "full"
-        | "durable-machine" => store(cluster, name, words),
+        | "durable-machine" | "damage" | "forget" => store(cluster, name, words),
         "campaign" | "advance" | "run" | "freeze" | "thaw" => pass_time(cluster, name, words),
         "status" | "log" | "stored" | "applied" | "queue" => look(cluster, name, words),
         "alarm" => expect_alarm(cluster),
@@ -175,8 +175,22 @@ fn store(cluster: &mut Cluster, name: &str, words: Words) -> Result<(), String> 
             cluster.start(place);
         }
         "full" => cluster.step(place, Event::DiskFull(words.has("on"))),
+        "damage" | "forget" => shorten(cluster, name == "damage", words)?,
         _ => cluster.nodes.get_mut(&place).ok_or("no such node")?.machine.durable = true,
     }
+    Ok(())
+}
+
+/// `damage 3 2`: of the log of node 3, which is down, only the first 2 entries can be read when it starts
+/// again, and it notices that. With `forget` it does not: a younger image of its disk was put back.
+fn shorten(cluster: &mut Cluster, notices: bool, words: Words) -> Result<(), String> {
+    let keep = words.number(1)?.ok_or("damage 3 2")?;
+    let node = cluster.nodes.get_mut(&words.place()?).ok_or("no such node")?;
+    if node.core.is_some() {
+        return Err("crash it first".to_owned());
+    }
+    node.disk.state.abstaining |= notices;
+    node.disk.cut(Index(keep));
     Ok(())
 }
 

@@ -56,10 +56,24 @@ impl Follower {
         st.leader = from;
         st.heard_at = Some(st.now);
         st.reset_election();
-        if st.hard.abstaining && req.repair_for == st.hard.incarnation {
-            self.repair_to = Some(req.repair_to);
+        if req.repair_for == st.hard.incarnation {
+            self.note_repair(st, req.repair_to);
         }
         true
+    }
+
+    /// The leader says what repairs this run. If the log ends before that, it lost what an earlier run
+    /// acknowledged, and the node did not know. Once repaired it never ends before that again: what a
+    /// leader has is not cut in its term.
+    fn note_repair(&mut self, st: &mut State, to: Index) {
+        if !st.hard.abstaining && st.log.last().index < to {
+            st.hard.abstaining = true;
+            st.out.write_hard_state();
+            st.notice(Notice::Abstaining(true));
+        }
+        if st.hard.abstaining {
+            self.repair_to = Some(to);
+        }
     }
 
     /// Takes the entries, cutting what contradicts them.

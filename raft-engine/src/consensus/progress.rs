@@ -27,6 +27,8 @@ pub struct Progress {
     pub incarnation: Incarnation,
     /// Durable there, and equal to our log, up to here.
     pub matched: Index,
+    /// The most that any run of it acknowledged to this leader.
+    pub counted: Index,
     /// What to send next.
     pub next: Index,
     /// How eagerly.
@@ -62,6 +64,7 @@ impl Progress {
             member,
             incarnation: Incarnation::ZERO,
             matched: Index::ZERO,
+            counted: Index::ZERO,
             next,
             mode: Mode::Probe { asked: false },
             inflights: Inflights::default(),
@@ -78,10 +81,12 @@ impl Progress {
         }
     }
 
-    /// Another run of the node answered: what the last one had says nothing of it.
+    /// Another run of the node answered: what the last one had says nothing of it, but that it must
+    /// have it too.
     pub fn restart(&mut self, incarnation: Incarnation) {
         let fresh = Progress::new(self.member.clone(), self.next);
-        *self = Progress { incarnation, departing: self.departing, ..fresh };
+        let Progress { counted, departing, .. } = *self;
+        *self = Progress { incarnation, counted, departing, ..fresh };
     }
 
     /// Goes back to asking, from `next` on but never from what it is known to have.
@@ -98,6 +103,7 @@ impl Progress {
         self.next = self.next.max(matched.next());
         let news = matched > self.matched;
         self.matched = self.matched.max(matched);
+        self.counted = self.counted.max(self.matched);
         news
     }
 }

@@ -102,7 +102,7 @@ impl Raft {
     #[must_use]
     pub fn new(config: Config, restored: Restored, seed: u64, now: Time) -> Raft {
         let lineage = restored.state.lineage;
-        let base = if restored.state.joining {
+        let base = if restored.state.joining || restored.state.abstaining {
             Membership { cluster: lineage, ..Membership::default() }
         } else {
             Membership::standalone(lineage, restored.state.node)

@@ -118,9 +118,10 @@ impl State {
         self.hard.term
     }
 
-    /// In no cluster: a lineage of its own, and no configuration in it.
+    /// In no cluster: a lineage of its own, and no configuration in it. One that abstains may have had
+    /// some, and lost it.
     pub fn is_standalone(&self) -> bool {
-        self.members.current().number == 0 && !self.hard.joining
+        self.members.current().number == 0 && !self.hard.joining && !self.hard.abstaining
     }
 
     /// Whether this node votes by the configuration in force, or by the one before while that may still

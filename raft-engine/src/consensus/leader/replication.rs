@@ -60,13 +60,16 @@ pub fn on_response(
     r: &AppendEntriesResponse,
     last: Index,
 ) {
+    let before = peer.incarnation;
     if !note_run(peer, m.from_incarnation) {
         return;
     }
+    // A new run that ends before what was counted of an earlier one forgot it, and may not know.
+    let forgot = peer.incarnation != before && r.last_index < peer.counted;
     peer.heard_at = Some(st.now);
     peer.acked_round = peer.acked_round.max(r.round);
     peer.abstaining = r.abstaining;
-    if r.abstaining && peer.repair_to.is_none() {
+    if (forgot || r.abstaining) && peer.repair_to.is_none() {
         peer.repair_to = Some(last);
     }
     if r.matched > last {
