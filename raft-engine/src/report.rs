@@ -149,6 +149,11 @@ fn node_fields(json: &mut Json, subject: &Subject<'_>) {
     json.field("commit_index", info.commit_index);
     json.field("last_applied", info.last_applied);
     json.field("abstaining", picture.abstaining);
+    json.key("damage");
+    match &subject.view.damage {
+        None => json.raw("null"),
+        Some(damage) => json.text(damage),
+    }
     json.key("unreachable");
     json.object(|json| {
         picture.troubles.iter().for_each(|(address, why)| json.text_field(address, why));
@@ -297,7 +302,7 @@ mod tests {
 
     #[test]
     fn the_report_is_valid_whatever_the_texts_hold() {
-        let view = View::new(NodeId(35), Index(4));
+        let view = View::new(NodeId(35), Index(4), None);
         let settings = Settings::new();
         let subject = Subject {
             view: &view,
@@ -318,7 +323,7 @@ mod tests {
 
     #[test]
     fn each_metric_has_help_type_and_value() {
-        let view = View::new(NodeId(35), Index(4));
+        let view = View::new(NodeId(35), Index(4), None);
         let settings = Settings::new();
         let subject = Subject {
             view: &view,

@@ -295,7 +295,7 @@ impl Service {
     }
 
     /// From now on every event of this service arrives in `queue` with this token: its present state
-    /// and leader first, then every change, until the queue is dropped or the service closed. One that
+    /// and leader first, and that it abstains if so, then every change, until the queue is dropped or the service closed. One that
     /// is not polled keeps the newest 1,024.
     ///
     /// # Errors
@@ -307,7 +307,11 @@ impl Service {
         let present = || {
             let info = self.info();
             let term = info.current_term;
-            vec![Event::State(info.state, term), Event::Leader(info.leader_id, term)]
+            let mut all = vec![Event::State(info.state, term), Event::Leader(info.leader_id, term)];
+            if self.running.view.picture().abstaining {
+                all.push(Event::Abstaining(true));
+            }
+            all
         };
         if self.running.feed.subscribe(queue, token, present) {
             return Ok(());

@@ -14,17 +14,17 @@ use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 
-const LONG: Option<Duration> = Some(Duration::from_secs(60));
+pub(super) const LONG: Option<Duration> = Some(Duration::from_secs(60));
 
 /// A node of a test: its directory outlives its runs.
-struct Node {
-    dir: TempDir,
-    journal: Journal,
-    service: Option<Service>,
-    address: String,
+pub(super) struct Node {
+    pub(super) dir: TempDir,
+    pub(super) journal: Journal,
+    pub(super) service: Option<Service>,
+    pub(super) address: String,
 }
 
-fn settings(dir: &Path, address: &str) -> Settings {
+pub(super) fn settings(dir: &Path, address: &str) -> Settings {
     let mut settings = Settings::new();
     let dir = dir.to_str().expect("it is UTF-8");
     for (key, value) in [
@@ -49,7 +49,7 @@ impl Node {
     }
 
     /// Starts it, on the address that it had before, with an empty state.
-    fn start(&mut self) {
+    pub(super) fn start(&mut self) {
         self.journal = Journal::new();
         let settings = settings(self.dir.path(), &self.address);
         let service = Service::start(settings, self.journal.machine()).expect("it starts");
@@ -57,21 +57,21 @@ impl Node {
         self.service = Some(service);
     }
 
-    fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         let service = self.service.take().expect("it runs");
         assert_eq!(service.close(), Ok(()));
     }
 
-    fn service(&self) -> &Service {
+    pub(super) fn service(&self) -> &Service {
         self.service.as_ref().expect("it runs")
     }
 
-    fn id(&self) -> NodeId {
+    pub(super) fn id(&self) -> NodeId {
         self.service().info().my_id
     }
 
     /// Writes once, and repeats only what is definitely not done.
-    fn write(&self, text: &str) {
+    pub(super) fn write(&self, text: &str) {
         let reply = loop {
             match self.service().propose_wait(NewEntry::new(text.as_bytes()), LONG) {
                 Ok(reply) => break reply,
@@ -82,12 +82,12 @@ impl Node {
         assert_eq!(reply.data.as_deref(), Some(format!("re:{text}").as_bytes()));
     }
 
-    fn report(&self) -> String {
+    pub(super) fn report(&self) -> String {
         self.service().report(Report::Json)
     }
 
     /// Waits for something that other nodes bring about.
-    fn until(&self, what: &str, done: impl Fn(&Service) -> bool) {
+    pub(super) fn until(&self, what: &str, done: impl Fn(&Service) -> bool) {
         let deadline = LONG.expect("set");
         let step = Duration::from_millis(5);
         let tracker = self.service().applied_tracker();
@@ -101,7 +101,7 @@ impl Node {
     }
 }
 
-fn cluster(count: usize) -> Vec<Node> {
+pub(super) fn cluster(count: usize) -> Vec<Node> {
     let nodes: Vec<Node> = (0..count).map(|_| Node::new()).collect();
     let first = nodes[0].service();
     first.initialize_cluster(&nodes[0].address, LONG).expect("it can be reached");
@@ -118,7 +118,7 @@ fn kind<T>(result: Result<T, Error>) -> Option<ErrorKind> {
 }
 
 /// All nodes have applied the same, after a read barrier on each.
-fn all_agree(nodes: &[Node]) -> Vec<String> {
+pub(super) fn all_agree(nodes: &[Node]) -> Vec<String> {
     for node in nodes {
         node.service().read_barrier(LONG).unwrap_or_else(|e| panic!("{e:?}\n{}", node.report()));
     }

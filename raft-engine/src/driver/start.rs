@@ -105,6 +105,7 @@ pub(crate) fn start(options: Options, parts: Parts) -> Result<Running, Error> {
     let run = incarnation.counter();
     let text = format_args!("opened a log that ends at {}; run {run}", ground.stored.last);
     log.line(Level::Info, "quorate::store", text);
+    tell_damage(&log, &ground.stored);
     let feed = Arc::<Feed>::default();
     let (view, waiters) = ground.begin(&options);
     let Ground { inbox, persister, reader, applier, .. } = ground;
@@ -171,7 +172,7 @@ impl Ground {
         let (node, applied) = (self.stored.state.node, self.applied);
         let admission = Admission::new(options.max_requests, options.max_request_bytes);
         let waiters = Arc::new(Waiters::new(node, admission, applied));
-        let view = Arc::new(View::new(node, applied));
+        let view = Arc::new(View::new(node, applied, self.stored.damage.clone()));
         self.applier.jobs.add(apply::Job::Begin(Box::new(apply::Begin {
             waiters: Arc::clone(&waiters),
             view: Arc::clone(&view),
@@ -189,6 +190,19 @@ pub(super) fn draw() -> Result<u64, Error> {
         let text = format!("the system gives no random numbers: {error}");
         Error::new(ErrorKind::Io, text)
     })
+}
+
+/// Whoever looks after the node should look at its disk, and know why it gives no votes.
+fn tell_damage(log: &Log, stored: &Stored) {
+    if let Some(damage) = &stored.damage {
+        let text = format_args!("a part of the log is lost: {damage}");
+        log.line(Level::Warn, "quorate::store", text);
+    }
+    if stored.state.abstaining {
+        let text = "gives no votes until a leader has repaired its log, which needs a majority of \
+                    voters that give theirs";
+        log.line(Level::Warn, "quorate::raft", format_args!("{text}"));
+    }
 }
 
 fn unreachable_member() -> Error {

@@ -23,6 +23,8 @@ pub(crate) struct View {
     pub address: OnceLock<String>,
     /// Follows what is applied.
     pub tracker: ChangeTracker,
+    /// What of the log was lost before this run began.
+    pub damage: Option<Arc<str>>,
     failure: OnceLock<Error>,
     /// What was counted.
     pub counters: Counters,
@@ -95,7 +97,7 @@ pub(crate) fn count(counter: &AtomicU64, n: usize) {
 
 impl View {
     /// The values of a service that starts.
-    pub(crate) fn new(me: NodeId, applied: Index) -> View {
+    pub(crate) fn new(me: NodeId, applied: Index, damage: Option<Arc<str>>) -> View {
         let info = Info { my_id: me, last_applied: applied, ..Info::default() };
         let values = Values {
             info,
@@ -111,6 +113,7 @@ impl View {
             values: Mutex::new(values),
             address: OnceLock::new(),
             tracker: ChangeTracker::applied(applied.0),
+            damage,
             failure: OnceLock::new(),
             counters: Counters::default(),
         }

@@ -96,11 +96,32 @@ impl Recovered {
     }
 }
 
+/// What is left of a log that is damaged, and who took part in it.
+#[derive(Clone, Debug, Default)]
+pub struct Salvaged {
+    /// The log below the damage.
+    pub found: Recovered,
+    /// Records of type -1 behind the damage that are intact. They are not part of the log any more,
+    /// and say only who took part.
+    pub beyond: Vec<Record>,
+    /// What becomes of all that is not part of the log any more: the rest of a sentence.
+    pub rest: String,
+}
+
 /// A store for log and metadata, used by one thread.
 pub trait LogStore: Send {
     /// Called first, once. Reads and checks what is there. Refuses what it can't trust, and changes
     /// nothing then.
     fn open(&mut self) -> Result<Recovered, StorageError>;
+
+    /// Called instead of `open` after that has refused a log for damage (`StorageError::is_damage`): takes only what lies
+    /// below the first flaw. As with `open` nothing is changed by this call: the first value that is
+    /// put under `STATE_KEY` is durable before anything is cut, and what is cut is kept under another
+    /// name where the store can. By default there is no such way.
+    fn salvage(&mut self) -> Result<Salvaged, StorageError> {
+        let message = "this store can't tell what of a damaged log is intact";
+        Err(StorageError::new(StorageErrorKind::Unsupported, message))
+    }
 
     /// Adds records without a gap after the last one; to an empty log at any index that was never
     /// compacted. May buffer until `sync`. `commit` is a hint that may be kept with them.
@@ -214,6 +235,21 @@ impl StorageError {
     ) -> StorageError {
         let (file, offset) = (Some(file.into()), Some(offset));
         StorageError { kind, file, offset, message: message.into() }
+    }
+
+    /// Whether a part of the log is lost that was durable.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self.kind, StorageErrorKind::Corrupt | StorageErrorKind::MissingSegment)
+    }
+
+    /// What is wrong and where, without what to do: the first sentence behind the name of the file.
+    #[must_use]
+    pub fn flaw(&self) -> &str {
+        let name = self.file.as_ref().map_or(0, |file| file.display().to_string().len());
+        let rest = self.message.get(name..).unwrap_or_default();
+        let end = rest.find(". ").map_or(self.message.len(), |at| name + at);
+        &self.message[..end]
     }
 
     /// The system refused to `verb` (make, read, write …) a file.

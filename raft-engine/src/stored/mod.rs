@@ -4,8 +4,10 @@
 //!
 //! Without threads, clock and randomness of its own, so that a simulator runs it as it is.
 
+mod begin;
 mod writer;
 
+pub use begin::{Draw, draw_id};
 #[cfg(feature = "runtime")]
 pub(crate) use writer::entries;
 pub use writer::{LogWriter, Round};
@@ -15,7 +17,7 @@ use crate::consensus::command::{Entry, Payload};
 use crate::consensus::membership::Membership;
 use crate::consensus::raft::Restored;
 use crate::consensus::ready::HardState;
-use crate::consensus::types::{ClusterId, Incarnation, Index, NodeId, Term};
+use crate::consensus::types::{ClusterId, Index, Term};
 use crate::error::{Error, ErrorKind};
 use crate::state_machine::Applied;
 use crate::storage::{LogStore, Record, Recovered, STATE_KEY, StorageError, StorageErrorKind};
@@ -34,6 +36,8 @@ pub struct Stored {
     commit_hint: Index,
     memberships: Vec<(Index, Arc<Membership>)>,
     last_application: Index,
+    /// What of the log was lost before this run began, if anything was.
+    pub damage: Option<Arc<str>>,
 }
 
 impl Stored {
@@ -50,6 +54,7 @@ impl Stored {
             commit_hint: found.commit_hint,
             memberships: memberships?,
             last_application: found.last_application,
+            damage: None,
         })
     }
 
@@ -93,6 +98,7 @@ impl Stored {
     #[must_use]
     pub fn in_cluster(&self) -> bool {
         self.state.joining
+            || self.state.abstaining
             || self.memberships.iter().any(|(_, m)| m.cluster == self.state.lineage && m.number > 0)
     }
 
@@ -156,61 +162,6 @@ pub(crate) fn unreadable(index: Index) -> String {
     )
 }
 
-/// Draws random numbers.
-pub type Draw<'a> = &'a mut dyn FnMut() -> Result<u64, Error>;
-
-/// Opens the store and begins a new run: a new incarnation, durable before anybody hears of it. A cut
-/// that a crash interrupted is finished.
-fn open(store: &mut dyn LogStore, draw: Draw<'_>) -> Result<Stored, Error> {
-    let found = store.open().map_err(Error::opening)?;
-    let state = store.metadata_get(STATE_KEY).map_err(Error::opening)?;
-    let state = match state {
-        Some(bytes) => codec::decode_state(&bytes).ok_or_else(unknown_state)?,
-        None if found.last > Index::ZERO => return Err(state_lost()),
-        None => fresh(draw)?,
-    };
-    let mut stored = Stored::new(state, found).map_err(Error::opening)?;
-    let run = stored.state.incarnation.counter() + 1;
-    stored.state.incarnation = Incarnation(run << 40 | draw()? >> 24);
-    stored.state.closed = false;
-    put_state(store, &stored.state).map_err(Error::opening)?;
-    if stored.state.cut_pending {
-        stored.finish_cut(store).map_err(Error::opening)?;
-    }
-    Ok(stored)
-}
-
-/// The identity of a new directory.
-fn fresh(draw: Draw<'_>) -> Result<HardState, Error> {
-    Ok(HardState {
-        directory: draw()?,
-        node: NodeId(draw_id(draw)?),
-        lineage: ClusterId(draw_id(draw)?),
-        ..HardState::default()
-    })
-}
-
-/// A random id, in 1..2^63.
-///
-/// # Errors
-/// There are no random numbers.
-pub fn draw_id(draw: Draw<'_>) -> Result<u64, Error> {
-    Ok((draw()? >> 1).max(1))
-}
-
-fn unknown_state() -> Error {
-    let text = "the stored state has a form that this version does not know: it was written by a \
-                newer version; nothing was changed";
-    Error::new(ErrorKind::Version, text)
-}
-
-fn state_lost() -> Error {
-    let text = "the log has entries, but the state with term, vote and identity is lost: this node \
-                can't be trusted to vote; remove it from its cluster, delete the directory, and add \
-                it again; nothing was changed";
-    Error::new(ErrorKind::Corrupt, text)
-}
-
 /// Whether the state machine fits the log. Returns what it has applied, as far as the log goes.
 ///
 /// # Errors
@@ -262,10 +213,11 @@ fn fits_cluster(stored: &Stored, applied: &Applied) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::begin::open;
     use super::*;
     use crate::consensus::membership::Member;
     use crate::consensus::ready::Former;
-    use crate::consensus::types::{Address, EntryId};
+    use crate::consensus::types::{Address, EntryId, Incarnation, NodeId};
     use crate::storage::memory::Memory;
     use std::sync::atomic::{AtomicU64, Ordering};
 

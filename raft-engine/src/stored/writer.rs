@@ -1,7 +1,8 @@
 //! Carries out what the protocol asks of its disk: writes strictly in order, several with one sync, which
 //! is the whole group commit.
 
-use super::{Draw, Stored, open, put_state};
+use super::begin::{Draw, open};
+use super::{Stored, put_state};
 use crate::codec;
 use crate::consensus::command::Entry;
 use crate::consensus::message::Message;

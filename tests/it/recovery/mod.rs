@@ -3,6 +3,7 @@
 
 mod common;
 mod killed;
+mod salvage;
 mod sled;
 mod wal;
 

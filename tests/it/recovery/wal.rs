@@ -7,7 +7,7 @@ const FIRST_FRAME: usize = 4096;
 
 impl Rig {
     /// The segments that hold frames, oldest first.
-    fn segments(&self) -> Vec<PathBuf> {
+    pub(super) fn segments(&self) -> Vec<PathBuf> {
         let mut all: Vec<PathBuf> = std::fs::read_dir(self.path("wal"))
             .expect("lists")
             .map(|entry| entry.expect("lists").path())
@@ -24,7 +24,7 @@ fn rig() -> Rig {
 }
 
 /// Offset and length (without padding) of the frames of a segment, read by docs/formats.md alone.
-fn frames(segment: &[u8]) -> Vec<(usize, usize)> {
+pub(super) fn frames(segment: &[u8]) -> Vec<(usize, usize)> {
     let salt = &segment[32..40];
     let (mut all, mut at) = (Vec::new(), FIRST_FRAME);
     while at + 32 <= segment.len() {

@@ -50,6 +50,12 @@ pub(super) struct Found {
     pub leftovers: Vec<PathBuf>,
     /// The highest number in use.
     pub highest: u64,
+    /// Of a damaged log: files that are to be kept under another name.
+    pub aside: Vec<PathBuf>,
+    /// Likewise, the segment with the new end, if it holds something behind that.
+    pub copied: Option<PathBuf>,
+    /// Likewise, intact records of type -1 behind the damage.
+    pub beyond: Vec<Record>,
 }
 
 impl Found {
@@ -117,11 +123,30 @@ impl Found {
                 self.last_application = index;
             }
             if found == kind::MEMBERSHIP && index >= self.log.bounds().base {
-                let payload = Bytes::copy_from_slice(payload);
-                self.memberships.push(Record { index, term: run.term, crc, payload });
+                self.memberships.push(record_of(run, index, crc, payload));
             }
             (rest, index) = (tail, index.next());
         }
         rest
     }
+}
+
+fn record_of(run: &Run<'_>, index: Index, crc: u32, payload: &[u8]) -> Record {
+    Record { index, term: run.term, crc, payload: Bytes::copy_from_slice(payload) }
+}
+
+/// The entries of a frame that change who takes part.
+pub(super) fn memberships_in(frame: &Frame<'_>) -> Vec<Record> {
+    let (mut rest, mut all) = (frame.data(), Vec::new());
+    for op in frame.ops() {
+        let Op::Run(run) = op else { continue };
+        for (index, (len, crc)) in (run.first.0..).zip(run.entries()) {
+            let (payload, tail) = rest.split_at(len as usize);
+            if kind_of(payload) == kind::MEMBERSHIP {
+                all.push(record_of(&run, Index(index), crc, payload));
+            }
+            rest = tail;
+        }
+    }
+    all
 }

@@ -20,6 +20,7 @@ mod prepare;
 mod reader;
 mod recovery;
 mod run;
+mod salvage;
 mod segment;
 mod writer;
 
@@ -28,13 +29,15 @@ use super::directory::state_file::State;
 use super::directory::values::{self, Values};
 use super::directory::{Directory, Kind, Paths};
 use super::fs::{Disk, Fs};
-use super::{LogReader, LogStore, Record, Recovered, STATE_KEY, StorageError, StorageErrorKind};
+use super::{
+    LogReader, LogStore, Record, Recovered, STATE_KEY, Salvaged, StorageError, StorageErrorKind,
+};
 use crate::consensus::types::{Index, Term};
 use found::Found;
 use pending::Pending;
 use reader::{Log, Reader, SharedLog};
 use run::Run;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The most that goes into one frame before it is closed, entries that are larger excepted.
@@ -120,12 +123,16 @@ impl Wal {
         Err(StorageError { message, ..failed.clone() })
     }
 
-    fn recover(&mut self) -> Result<Recovered, StorageError> {
+    /// Opens the directory, whose log `read` reads. The records are those behind its end.
+    fn recover(&mut self, read: ReadLog) -> Result<(Recovered, Vec<Record>), StorageError> {
+        if self.opened.is_some() {
+            return Err(StorageError::new(StorageErrorKind::Misuse, "The store is open already."));
+        }
         let (fs, paths) = (self.fs.as_ref(), &self.paths);
         let directory = Directory::open(fs, paths, self.options.adopt_copied_directory)?;
         let (mut found, mut host) = (Found::default(), Values::new());
         if let Some(file) = &directory.state {
-            found = recovery::recover(fs, &paths.log, file.state())?;
+            found = read(fs, &paths.log, file.state())?;
             host = values::read(fs, &paths.host, file.state().directory())?;
         }
         let mut recovered = found.recovered();
@@ -134,12 +141,16 @@ impl Wal {
         let log = SharedLog::new(log);
         let mut reader = Reader::new(Arc::clone(&self.fs), log.clone());
         recovered.last_application = last_application(&mut reader, &recovered)?;
+        let beyond = std::mem::take(&mut found.beyond);
         let (pending, hint) = (Pending::default(), recovered.commit_hint);
         let stage = Stage::Found(Box::new(found));
         self.opened = Some(Opened { directory, log, pending, bounds, reader, host, hint, stage });
-        Ok(recovered)
+        Ok((recovered, beyond))
     }
 }
+
+/// Reads the log in a directory, of which the state says where it begins and how far it may reach.
+type ReadLog = fn(&dyn Fs, &Path, &State) -> Result<Found, StorageError>;
 
 /// What work on an opened directory needs besides.
 struct Context<'a> {
@@ -150,10 +161,14 @@ struct Context<'a> {
 
 impl LogStore for Wal {
     fn open(&mut self) -> Result<Recovered, StorageError> {
-        if self.opened.is_some() {
-            return Err(StorageError::new(StorageErrorKind::Misuse, "The store is open already."));
-        }
-        self.recover()
+        Ok(self.recover(recovery::recover)?.0)
+    }
+
+    fn salvage(&mut self) -> Result<Salvaged, StorageError> {
+        let (found, beyond) = self.recover(salvage::salvage)?;
+        let dir = self.paths.log.display();
+        let rest = format!("what lay behind is kept in {dir} under names with .damaged-");
+        Ok(Salvaged { found, beyond, rest })
     }
 
     fn append(&mut self, records: &[Record], commit: Index) -> Result<(), StorageError> {

@@ -18,15 +18,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// How far ahead of the expected frame a number may be to count as a proof.
-const AHEAD: u64 = 1 << 20;
+pub(super) const AHEAD: u64 = 1 << 20;
 
 /// Reads the log in `dir`, of which `state` says where it begins and how far it may reach.
 pub(super) fn recover(fs: &dyn Fs, dir: &Path, state: &State) -> Result<Found, StorageError> {
-    let mut found = Found { log: LogIndex::at(state.base, state.base_term), ..Found::default() };
-    found.highest = state.newest;
-    let candidates = sort(fs, dir, state, &mut found)?;
+    let Sorted { found, candidates, spoiled } = sort(fs, dir, state)?;
+    if let Some((_, flaw)) = spoiled.into_iter().next() {
+        return Err(flaw);
+    }
     present(dir, state, &candidates)?;
-    let mut scan = Scan { fs, state, candidates: &candidates, found, bytes: Vec::new(), loaded: 0 };
+    let mut scan = Scan::new(fs, state, &candidates, found);
     scan.settle()?;
     for number in candidates.keys() {
         scan.segment(*number)?;
@@ -35,14 +36,20 @@ pub(super) fn recover(fs: &dyn Fs, dir: &Path, state: &State) -> Result<Found, S
     Ok(scan.found)
 }
 
+/// The files of a log by what they may be.
+pub(super) struct Sorted {
+    pub found: Found,
+    /// Segments that may hold frames of the log.
+    pub candidates: BTreeMap<u64, Segment>,
+    /// Segments with a header that does not verify.
+    pub spoiled: BTreeMap<u64, StorageError>,
+}
+
 /// Checks the header of every segment, and keeps apart those that may hold frames of the log.
-fn sort(
-    fs: &dyn Fs,
-    dir: &Path,
-    state: &State,
-    found: &mut Found,
-) -> Result<BTreeMap<u64, Segment>, StorageError> {
-    let mut candidates = BTreeMap::new();
+pub(super) fn sort(fs: &dyn Fs, dir: &Path, state: &State) -> Result<Sorted, StorageError> {
+    let log = LogIndex::at(state.base, state.base_term);
+    let mut found = Found { log, highest: state.newest, ..Found::default() };
+    let (mut candidates, mut spoiled) = (BTreeMap::new(), BTreeMap::new());
     for name in names(fs, dir)? {
         if let Some(number) = number_of(&name, ".tmp") {
             found.highest = found.highest.max(number);
@@ -51,8 +58,14 @@ fn sort(
         let Some(number) = number_of(&name, ".log") else { continue };
         let path = path_of(dir, number);
         let file = open(fs, &path)?;
-        let segment = read_header(file.as_ref(), &path, number, state.directory())?;
         found.highest = found.highest.max(number);
+        let segment = match read_header(file.as_ref(), &path, number, state.directory()) {
+            Err(flaw) if flaw.is_damage() => {
+                spoiled.insert(number, flaw);
+                continue;
+            }
+            segment => segment?,
+        };
         if number > state.newest {
             unused(file.as_ref(), &segment)?;
             found.ready.push(segment);
@@ -62,7 +75,7 @@ fn sort(
             candidates.insert(number, segment);
         }
     }
-    Ok(candidates)
+    Ok(Sorted { found, candidates, spoiled })
 }
 
 fn open(fs: &dyn Fs, path: &Path) -> Result<Box<dyn File>, StorageError> {
@@ -108,20 +121,33 @@ fn present(
     Ok(())
 }
 
-struct Scan<'a> {
+/// Takes segments in, one after the other.
+pub(super) struct Scan<'a> {
     fs: &'a dyn Fs,
     state: &'a State,
     candidates: &'a BTreeMap<u64, Segment>,
-    found: Found,
+    pub found: Found,
     /// The segment that was read last, and its number.
-    bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
     loaded: u64,
+    /// A frame is intact and does not fit the log: no damage of a disk can be the cause.
+    pub is_misfit: bool,
 }
 
-impl Scan<'_> {
+impl<'a> Scan<'a> {
+    pub fn new(
+        fs: &'a dyn Fs,
+        state: &'a State,
+        candidates: &'a BTreeMap<u64, Segment>,
+        found: Found,
+    ) -> Scan<'a> {
+        let (bytes, loaded, is_misfit) = (Vec::new(), 0, false);
+        Scan { fs, state, candidates, found, bytes, loaded, is_misfit }
+    }
+
     /// Makes durable what a killed run may have left in memory alone, and lets the disk itself be
     /// read where the end may be: what is recovered counts as durable from now on.
-    fn settle(&self) -> Result<(), StorageError> {
+    pub fn settle(&self) -> Result<(), StorageError> {
         for segment in self.candidates.values().rev() {
             let file = open(self.fs, &segment.path)?;
             let settled = file.sync_data().and_then(|()| file.evict());
@@ -134,17 +160,13 @@ impl Scan<'_> {
     }
 
     /// Reads a segment whole: one large read is what makes a restart fast.
-    fn load(&mut self, segment: &Segment) -> Result<(), StorageError> {
+    pub fn load(&mut self, segment: &Segment) -> Result<(), StorageError> {
         if self.loaded == segment.number {
             return Ok(());
         }
         let failed = |e| StorageError::io("read", &segment.path, &e);
         let file = open(self.fs, &segment.path)?;
         let len = file.len().map_err(failed)?.min(segment.capacity);
-        if len < segment.capacity && segment.number == self.state.newest {
-            let flaw = format!("the file ends here; it was made {} bytes long", segment.capacity);
-            return Err(refuse::corrupt(&segment.path, len, &flaw));
-        }
         self.bytes.resize(len as usize, 0);
         let got = file.read_at(&mut self.bytes, 0).map_err(failed)?;
         self.bytes.truncate(got);
@@ -152,7 +174,24 @@ impl Scan<'_> {
         Ok(())
     }
 
+    /// The newest segment is as long as it was made: only a later start cuts it.
+    fn check_len(&self, segment: &Segment) -> Result<(), StorageError> {
+        let len = self.bytes.len() as u64;
+        if len >= segment.capacity || segment.number != self.state.newest {
+            return Ok(());
+        }
+        let flaw = format!("the file ends here; it was made {} bytes long", segment.capacity);
+        Err(refuse::corrupt(&segment.path, len, &flaw))
+    }
+
     fn segment(&mut self, number: u64) -> Result<(), StorageError> {
+        self.load(&self.candidates[&number])?;
+        self.check_len(&self.candidates[&number])?;
+        self.take(number)
+    }
+
+    /// Takes in a segment, up to its first flaw.
+    pub fn take(&mut self, number: u64) -> Result<(), StorageError> {
         let segment = &self.candidates[&number];
         self.load(segment)?;
         let bytes = std::mem::take(&mut self.bytes);
@@ -178,7 +217,9 @@ impl Scan<'_> {
             if (frame.header.seq, frame.header.previous) != (seq + 1, crc) {
                 break; // not the next one: the search for later frames judges it
             }
-            self.found.take(&segment, end, &frame)?;
+            let taken = self.found.take(&segment, end, &frame);
+            self.is_misfit = taken.is_err();
+            taken?;
             end += frame.header.frame_len();
             (seq, crc) = (frame.header.seq, frame.header.crc);
         }
@@ -256,7 +297,7 @@ impl Scan<'_> {
     }
 
     /// The end that was found: clean or torn, or is there a proof that the log was longer?
-    fn judge_end(&mut self) -> Result<(), StorageError> {
+    pub fn judge_end(&mut self) -> Result<(), StorageError> {
         let Some(tail) = self.found.tail.clone() else { return self.judge_no_end() };
         if self.state.end.seq > tail.seq {
             let (path, offset) = match self.candidates.get(&self.state.end.segment) {
@@ -302,7 +343,7 @@ fn no_later_frame(
 
 /// Place and number of a frame behind `from` that is later than `expected`. It may begin at any
 /// multiple of 8: where it should begin is known only as long as frames verify.
-fn later_frame(bytes: &[u8], salt: u64, from: u64, expected: u64) -> Option<(u64, u64)> {
+pub(super) fn later_frame(bytes: &[u8], salt: u64, from: u64, expected: u64) -> Option<(u64, u64)> {
     let mut at = from as usize;
     while at + HEAD <= bytes.len() {
         let number = at + 8;

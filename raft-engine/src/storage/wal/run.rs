@@ -5,6 +5,7 @@
 
 use super::found::{Found, Tail};
 use super::prepare::Preparer;
+use super::salvage::set_aside;
 use super::segment::{Plan, Ready, Segment};
 use super::writer::Writer;
 use super::{Context, Opened, Stage};
@@ -71,7 +72,7 @@ impl Opened {
             state.newest = number;
             match &tail {
                 Some(tail) => state.end = end_of(tail),
-                None => state.oldest = number,
+                None => (state.oldest, state.end) = (number, End::default()),
             }
         })?;
         // Only now may a frame be written there; until it is durable, the end found stays the end.
@@ -80,6 +81,7 @@ impl Opened {
         self.stage = Stage::Running(Box::new(Run { writer, preparer }));
         self.write_frame()?;
         // Now the end is pinned, and what is behind it is nobody's.
+        set_aside(fs, wal, &found)?;
         tidy(fs, wal, tail, &found)?;
         self.running()?.preparer.start()
     }
