@@ -44,6 +44,22 @@ struct World {
     is_off: bool,
     /// Bytes that files may take in all.
     space: u64,
+    /// The disk before each call, since somebody wanted that.
+    recorded: Option<Vec<Image>>,
+}
+
+/// A disk at one moment.
+#[derive(Clone)]
+pub struct Image(Box<World>);
+
+impl Image {
+    /// A disk with what a power cut may have left at that moment; the seed decides what.
+    #[must_use]
+    pub fn after_a_power_cut(&self, seed: u64) -> SimDisk {
+        let mut world = World { dice: Dice(seed), ..(*self.0).clone() };
+        world.power_cut();
+        SimDisk(Arc::new(Mutex::new(world)))
+    }
 }
 
 #[derive(Clone)]
@@ -103,6 +119,7 @@ impl SimDisk {
             fault: None,
             is_off: false,
             space: u64::MAX,
+            recorded: None,
         })))
     }
 
@@ -134,6 +151,28 @@ impl SimDisk {
         let mut world = self.world().clone();
         world.power_cut();
         SimDisk(Arc::new(Mutex::new(world)))
+    }
+
+    /// From now on the disk as it is before each call is kept.
+    pub fn record(&self) {
+        self.world().recorded = Some(Vec::new());
+    }
+
+    /// What was kept since the last time, and the present.
+    #[must_use]
+    pub fn recorded(&self) -> Vec<Image> {
+        let mut world = self.world();
+        let mut images = world.recorded.replace(Vec::new()).unwrap_or_default();
+        images.push(world.image());
+        images
+    }
+
+    /// Changes what a file holds, seen and on the disk, as a bad sector would.
+    pub fn harm(&self, path: &Path, change: impl Fn(&mut Vec<u8>)) {
+        let mut world = self.world();
+        let Ok(inode) = world.inode(path) else { return };
+        change(&mut world.inodes[inode].seen);
+        change(&mut world.inodes[inode].durable);
     }
 
     /// No fault any more.
@@ -171,6 +210,10 @@ impl World {
             return Err(off());
         }
         self.calls += 1;
+        if self.recorded.is_some() {
+            let image = self.image();
+            self.recorded.as_mut().into_iter().for_each(|all| all.push(image.clone()));
+        }
         match self.fault {
             Some((at, fault)) if self.calls > at => {
                 self.fault = None;
@@ -183,6 +226,13 @@ impl World {
             }
             _ => Ok(()),
         }
+    }
+
+    fn image(&mut self) -> Image {
+        let recorded = self.recorded.take();
+        let image = Image(Box::new(self.clone()));
+        self.recorded = recorded;
+        image
     }
 
     fn used(&self) -> u64 {
@@ -263,13 +313,13 @@ impl Inode {
         }
     }
 
-    /// Any sectors are kept, and a beginning of the changes of length.
+    /// Any sectors are kept, none or all too, and a beginning of the changes of length.
     fn power_cut(&mut self, dice: &mut Dice) {
         let until = dice.below(self.pending.len() as u64 + 1) as usize;
-        let keep_all = dice.below(4) == 0;
+        let odds = [0, 1, 4, 4, 4, 7, 8, 8][dice.below(8) as usize];
         for (at, change) in self.pending.drain(..).enumerate() {
             match change {
-                Change::Bytes(offset, bytes) if keep_all || dice.below(2) == 0 => {
+                Change::Bytes(offset, bytes) if dice.below(8) < odds => {
                     write_into(&mut self.durable, offset, &bytes);
                 }
                 Change::Len(len) if at < until => self.durable.resize(len as usize, 0),
