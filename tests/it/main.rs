@@ -1,5 +1,6 @@
 //! All tests that need more than one module, in one program: it links once.
 
+mod bit_flips;
 mod damaged;
 mod hooks;
 mod members;

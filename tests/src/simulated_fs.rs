@@ -145,6 +145,12 @@ impl SimDisk {
         self.world().power_cut();
     }
 
+    /// Another disk with the same content.
+    #[must_use]
+    pub fn copy(&self) -> SimDisk {
+        SimDisk(Arc::new(Mutex::new(self.world().clone())))
+    }
+
     /// Another disk with what a power cut would leave of this one, which goes on.
     #[must_use]
     pub fn after_a_power_cut(&self) -> SimDisk {

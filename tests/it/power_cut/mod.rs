@@ -4,6 +4,8 @@
 //! `POWER_CUT_SEEDS=5000 cargo test -p quorate-tests power_cut` looks further; a failure names its
 //! seed and call, and `POWER_CUT_SEED=n` runs one.
 
+mod damage;
+mod errors;
 mod images;
 mod rig;
 
