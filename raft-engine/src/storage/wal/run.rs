@@ -6,7 +6,7 @@
 use super::found::{Found, Tail};
 use super::prepare::Preparer;
 use super::salvage::set_aside;
-use super::segment::{Plan, Ready, Segment};
+use super::segment::{FIRST_FRAME, Plan, Ready, Segment};
 use super::writer::Writer;
 use super::{Context, Opened, Stage};
 use crate::codec::STATE_BYTES;
@@ -252,7 +252,7 @@ fn preparer(
         }
         let file = context.fs.open(&segment.path, Access::Write);
         let file = file.map_err(|e| StorageError::io("open", &segment.path, &e))?;
-        ready.push(Ready { segment, file });
+        ready.push(Ready { segment, file, written: FIRST_FRAME });
     }
     let plan = Plan { number: found.highest, directory, capacity };
     Ok(Preparer::new(Arc::clone(context.fs), context.paths.log.clone(), plan, ready))

@@ -111,6 +111,8 @@ pub(super) struct Plan {
 pub(super) struct Ready {
     pub segment: Segment,
     pub file: Box<dyn File>,
+    /// Up to here the file was written before, by whatever; behind it space is only reserved.
+    pub written: u64,
 }
 
 /// How much is written at a time while a file is filled with zeros.
@@ -141,8 +143,8 @@ fn fill(
     spare: Option<&Path>,
     go_on: &dyn Fn() -> bool,
 ) -> io::Result<Ready> {
-    let file = match spare {
-        Some(spare) => reuse(fs, dir, spare, unfinished)?,
+    let (file, written) = match spare {
+        Some(spare) => (reuse(fs, dir, spare, unfinished)?, plan.capacity),
         None => reserve(fs, unfinished, plan.capacity, go_on)?,
     };
     let path = path_of(dir, plan.number);
@@ -154,7 +156,7 @@ fn fill(
     file.sync_data()?;
     fs.rename(unfinished, &segment.path)?;
     fs.sync_dir(dir)?;
-    Ok(Ready { segment, file })
+    Ok(Ready { segment, file, written })
 }
 
 /// The old name must be gone for good before the header says something else.
@@ -170,15 +172,16 @@ fn reserve(
     path: &Path,
     capacity: u64,
     go_on: &dyn Fn() -> bool,
-) -> io::Result<Box<dyn File>> {
+) -> io::Result<(Box<dyn File>, u64)> {
     let file = fs.open(path, Access::Create)?;
     if !go_on() {
         return Err(io::ErrorKind::Interrupted.into());
     }
-    if !file.allocate(capacity)? {
-        fill_with_zeros(file.as_ref(), capacity, go_on)?;
+    if file.allocate(capacity)? {
+        return Ok((file, FIRST_FRAME));
     }
-    Ok(file)
+    fill_with_zeros(file.as_ref(), capacity, go_on)?;
+    Ok((file, capacity))
 }
 
 /// Takes the space where it can't be reserved.

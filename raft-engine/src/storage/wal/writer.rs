@@ -35,7 +35,7 @@ impl Writer {
             segment: Arc::new(ready.segment),
             file: ready.file,
             end: FIRST_FRAME,
-            written: FIRST_FRAME,
+            written: ready.written,
             seq: link.seq,
             crc: link.crc,
             link: Some(link),
