@@ -375,7 +375,7 @@ impl Cluster {
             self.safety.asks(place, lineage, &node.log, &write)?;
             node.ask(write)?;
         }
-        ready.fetch.iter().for_each(|fetch| node.read(fetch));
+        ready.fetch.iter().try_for_each(|fetch| node.read(fetch))?;
         let Some(status) = node.core.as_ref().map(Raft::status) else { return Ok(()) };
         let leads = (status.role == RoleName::Leader).then_some(status.term);
         if let Some(term) = leads {

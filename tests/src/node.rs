@@ -152,8 +152,15 @@ impl Node {
     }
 
     /// Reads old entries for the core.
-    pub fn read(&mut self, fetch: &Fetch) {
+    ///
+    /// # Errors
+    /// They are not on the disk yet: a reader beside the writer would not find them.
+    pub fn read(&mut self, fetch: &Fetch) -> Result<(), String> {
+        if disk::entry(&self.disk.log, fetch.to) != disk::entry(&self.log, fetch.to) {
+            return Err(format!("entries up to {} are asked for and not on disk", fetch.to));
+        }
         self.fetched.push_back(disk::fetch(&self.log, fetch));
+        Ok(())
     }
 
     /// Applies what comes next: up to where.

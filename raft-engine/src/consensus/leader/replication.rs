@@ -21,7 +21,8 @@ pub fn send_entries(peer: &mut Progress, st: &mut State, round: u64) {
         }
         match st.log.in_memory(peer.next, last, st.config.max_message_bytes) {
             Some(entries) => send_batch(peer, st, round, entries),
-            None => peer.fetch = Some(st.fetch(peer.next, last)),
+            // What is not in memory is durable; what is not durable can't be read beside the writer.
+            None => peer.fetch = Some(st.fetch(peer.next, st.log.durable())),
         }
     }
 }
