@@ -1,15 +1,26 @@
 //! A member of a cluster whose log is damaged while it is down: it comes back, gives no votes, is repaired
 //! by the others, and votes again. Nothing is lost.
 
-use super::members::{LONG, Node, all_agree, cluster, settings};
+use super::members::{LONG, Node, all_agree, cluster_on};
 use quorate_engine::error::ErrorKind;
 use quorate_engine::logger::{Level, Line, Logger};
-use quorate_engine::queue::{OpKind, Queue};
+use quorate_engine::queue::{Completion, OpKind, Queue};
 use quorate_engine::service::{Parts, Service};
 use quorate_engine::status::State;
 use quorate_tests::journal::Journal;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+
+/// What of a file is altered.
+#[derive(Clone, Copy)]
+enum Harm {
+    /// A bit of the first frame.
+    Beginning,
+    /// A bit in the middle of what is in use.
+    Middle,
+    /// A bit of each byte in the second half of that.
+    Half,
+}
 
 /// Keeps what it is told to look at.
 #[derive(Default)]
@@ -26,26 +37,33 @@ impl Node {
         let warnings = Arc::<Warnings>::default();
         let logger = Some((Level::Warn, Arc::clone(&warnings) as Arc<dyn Logger>));
         self.journal = Journal::new();
-        let settings = settings(self.dir.path(), &self.address);
         let parts = Parts { logger, ..Parts::default() };
-        let service = Service::start_with(settings, self.journal.machine(), parts);
+        let service = Service::start_with(self.settings(), self.journal.machine(), parts);
         self.service = Some(service.expect("it starts"));
         warnings
     }
 
-    fn oldest_segment(&self) -> PathBuf {
-        let files = std::fs::read_dir(self.dir.path().join("wal")).expect("lists");
-        let paths = files.map(|entry| entry.expect("lists").path());
-        paths.filter(|path| path.extension().is_some_and(|end| end == "log")).min().expect("some")
+    /// The file with the log, or the oldest of them.
+    fn log(&self) -> PathBuf {
+        let (dir, name) = (self.dir.path().join(self.storage), |path: &PathBuf| {
+            path.extension().is_some_and(|end| end == "log") || path.ends_with("db")
+        });
+        let paths =
+            std::fs::read_dir(dir).expect("lists").map(|entry| entry.expect("lists").path());
+        paths.filter(name).min().expect("there is one")
     }
 
-    /// Flips a bit in the first frame, or in the middle of what the oldest segment holds.
-    fn harm(&self, in_the_middle: bool) -> PathBuf {
-        let path = self.oldest_segment();
+    /// Alters bytes of the log's file.
+    fn harm(&self, harm: Harm) -> PathBuf {
+        let path = self.log();
         let mut bytes = std::fs::read(&path).expect("reads");
         let end = bytes.iter().rposition(|byte| *byte != 0).expect("it is not empty");
-        let at = if in_the_middle { usize::midpoint(4096, end) } else { 4100 };
-        bytes[at] ^= 4;
+        let places = match harm {
+            Harm::Beginning => 4100..4101,
+            Harm::Middle => usize::midpoint(4096, end)..usize::midpoint(4096, end) + 1,
+            Harm::Half => end / 2..end,
+        };
+        places.for_each(|at| bytes[at] ^= 4);
         std::fs::write(&path, bytes).expect("writes");
         path
     }
@@ -64,19 +82,21 @@ fn take(nodes: &mut Vec<Node>, leads: bool) -> Node {
 
 #[test]
 fn a_damaged_member_is_repaired_and_votes_again() {
-    for in_the_middle in [true, false] {
-        let mut nodes = cluster(3);
+    for (storage, harm) in
+        [("wal", Harm::Middle), ("wal", Harm::Beginning), ("wal", Harm::Half), ("sled", Harm::Half)]
+    {
+        let mut nodes = cluster_on(storage, 3);
         (0..30).for_each(|n| nodes[n % 3].write(&n.to_string()));
         let mut harmed = take(&mut nodes, false);
         harmed.stop();
-        let file = harmed.harm(in_the_middle);
+        let file = harmed.harm(harm);
         nodes[0].write("while it is down");
         nodes.iter_mut().for_each(Node::stop);
 
         let warnings = harmed.start_watched();
         let warnings = warnings.0.lock().expect("no panic").clone();
         let says = |text: &str| warnings.iter().any(|line| line.contains(text));
-        assert!(says(&format!("{} at offset", file.display())), "{warnings:?}");
+        assert!(says(&file.display().to_string()), "{warnings:?}");
         assert!(says("gives no votes until a leader has repaired its log"), "{warnings:?}");
         assert!(harmed.abstains() && harmed.report().contains("\"damage\":\"/"));
         let queue = Queue::new().expect("a descriptor is left");
@@ -99,6 +119,8 @@ fn heard(queue: &Queue) -> Vec<bool> {
     let (mut all, mut completions) = (Vec::new(), Vec::new());
     while !all.contains(&false) {
         queue.poll(&mut completions, 100, LONG);
+        let is_end = |event: &Completion| event.op == OpKind::Failed;
+        assert!(!completions.is_empty() && !completions.iter().any(is_end), "{completions:?}");
         let news = completions.drain(..).filter(|event| event.op == OpKind::Abstaining);
         all.extend(news.map(|event| event.id.index.0 == 1));
     }
@@ -107,13 +129,13 @@ fn heard(queue: &Queue) -> Vec<bool> {
 
 #[test]
 fn a_damaged_node_that_is_alone_is_refused() {
-    let mut nodes = cluster(1);
+    let mut nodes = cluster_on("wal", 1);
     nodes[0].write("one");
     nodes[0].write("two");
     nodes[0].stop();
-    let file = nodes[0].harm(true);
-    let settings = settings(nodes[0].dir.path(), &nodes[0].address);
-    let refused = Service::start(settings, nodes[0].journal.machine()).expect_err("refused");
+    let file = nodes[0].harm(Harm::Middle);
+    let refused =
+        Service::start(nodes[0].settings(), nodes[0].journal.machine()).expect_err("refused");
     assert_eq!(refused.kind, ErrorKind::Corrupt);
     assert!(refused.message.contains(&file.display().to_string()), "{}", refused.message);
 }

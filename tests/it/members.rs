@@ -22,14 +22,16 @@ pub(super) struct Node {
     pub(super) journal: Journal,
     pub(super) service: Option<Service>,
     pub(super) address: String,
+    pub(super) storage: &'static str,
 }
 
-pub(super) fn settings(dir: &Path, address: &str) -> Settings {
+fn settings(dir: &Path, address: &str, storage: &str) -> Settings {
     let mut settings = Settings::new();
     let dir = dir.to_str().expect("it is UTF-8");
     for (key, value) in [
         ("data_dir", dir),
         ("listen", address),
+        ("storage", storage),
         ("segment_bytes", "64KiB"),
         ("heartbeat_timeout", "50ms"),
         ("election_timeout", "500ms"),
@@ -41,9 +43,13 @@ pub(super) fn settings(dir: &Path, address: &str) -> Settings {
 
 impl Node {
     fn new() -> Node {
+        Node::on("wal")
+    }
+
+    fn on(storage: &'static str) -> Node {
         let dir = tempfile::tempdir().expect("a directory");
-        let mut node =
-            Node { dir, journal: Journal::new(), service: None, address: "127.0.0.1:0".to_owned() };
+        let (journal, address) = (Journal::new(), "127.0.0.1:0".to_owned());
+        let mut node = Node { dir, journal, service: None, address, storage };
         node.start();
         node
     }
@@ -51,7 +57,7 @@ impl Node {
     /// Starts it, on the address that it had before, with an empty state.
     pub(super) fn start(&mut self) {
         self.journal = Journal::new();
-        let settings = settings(self.dir.path(), &self.address);
+        let settings = self.settings();
         let service = Service::start(settings, self.journal.machine()).expect("it starts");
         self.address = service.address().expect("it listens").to_owned();
         self.service = Some(service);
@@ -60,6 +66,10 @@ impl Node {
     pub(super) fn stop(&mut self) {
         let service = self.service.take().expect("it runs");
         assert_eq!(service.close(), Ok(()));
+    }
+
+    pub(super) fn settings(&self) -> Settings {
+        settings(self.dir.path(), &self.address, self.storage)
     }
 
     pub(super) fn service(&self) -> &Service {
@@ -101,8 +111,12 @@ impl Node {
     }
 }
 
-pub(super) fn cluster(count: usize) -> Vec<Node> {
-    let nodes: Vec<Node> = (0..count).map(|_| Node::new()).collect();
+fn cluster(count: usize) -> Vec<Node> {
+    cluster_on("wal", count)
+}
+
+pub(super) fn cluster_on(storage: &'static str, count: usize) -> Vec<Node> {
+    let nodes: Vec<Node> = (0..count).map(|_| Node::on(storage)).collect();
     let first = nodes[0].service();
     first.initialize_cluster(&nodes[0].address, LONG).expect("it can be reached");
     for node in &nodes[1..] {
@@ -337,7 +351,7 @@ fn without_a_majority_nothing_is_done_and_callers_hear_that_in_time() {
 fn a_follower_that_does_not_forward_names_the_leader() {
     let mut nodes = cluster(2);
     nodes[1].stop();
-    let mut apart = settings(nodes[1].dir.path(), &nodes[1].address);
+    let mut apart = nodes[1].settings();
     apart.set("forward_proposals", "off").expect("it is known");
     let service = Service::start(apart, nodes[1].journal.machine()).expect("it starts");
     nodes[1].service = Some(service);

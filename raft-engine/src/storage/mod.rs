@@ -114,7 +114,7 @@ pub trait LogStore: Send {
     /// nothing then.
     fn open(&mut self) -> Result<Recovered, StorageError>;
 
-    /// Called instead of `open` after that has refused a log for damage (`StorageError::is_damage`): takes only what lies
+    /// Called on the same store once `open` has refused a log for damage (`StorageError::is_damage`): takes only what lies
     /// below the first flaw. As with `open` nothing is changed by this call: the first value that is
     /// put under `STATE_KEY` is durable before anything is cut, and what is cut is kept under another
     /// name where the store can. By default there is no such way.

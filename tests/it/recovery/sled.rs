@@ -33,6 +33,7 @@ fn an_older_state_file_is_refused() {
         rig.run(3, 2..=if closed { 2 } else { 6 });
         write(&rig.path("state"), &old);
         refused(&rig, StorageErrorKind::Corrupt);
+        rig.store(false).salvage().expect_err("term and vote are old, which no repair mends");
     }
 }
 
@@ -46,6 +47,15 @@ fn an_older_database_is_refused() {
     std::fs::remove_dir_all(rig.path("sled")).expect("removes");
     copy(&before.dir, &rig.path("sled"));
     refused(&rig, StorageErrorKind::Corrupt);
+    let mut store = rig.store(false);
+    assert_eq!(store.salvage().expect("an older log is one too").found.last, Index(3));
+    store.metadata_put(STATE_KEY, &state(77, 3, false)).expect("begins");
+    let kept: Vec<Record> = (1..=3).map(record).collect();
+    assert_eq!(store.read(Index(1), Index(3), 1 << 20).expect("reads"), kept);
+    drop(store);
+    rig.run(4, 4..=5);
+    assert_eq!(rig.last(), 5);
+    assert!(rig.path("sled.damaged-1/db").exists());
 }
 
 #[test]
@@ -96,6 +106,10 @@ fn right_or_refused(rig: &Rig, closed: bool) -> bool {
         Ok(found) => found,
         Err(refused) => {
             assert!(refused.message.contains(". "), "says what to do: {refused}");
+            match refused.kind {
+                StorageErrorKind::Version => {} // sled's parameters look like those of another version
+                _ => goes_on_with_what_is_left(rig, store),
+            }
             return false;
         }
     };
@@ -109,6 +123,35 @@ fn right_or_refused(rig: &Rig, closed: bool) -> bool {
         }
     }
     true
+}
+
+/// A member of a cluster would keep a beginning of the log, and the damaged database beside it.
+fn goes_on_with_what_is_left(rig: &Rig, mut store: Box<dyn LogStore>) {
+    let left = store.salvage().expect("salvages").found;
+    assert!(left.last.0 <= LAST && left.first <= Index(1), "{left:?}");
+    store.metadata_put(STATE_KEY, &state(77, 8, false)).expect("begins");
+    let mut index = Index(1);
+    while index <= left.last {
+        for record in store.read(index, left.last, 1 << 20).expect("reads") {
+            assert_eq!(record, written(index.0));
+            index = index.next();
+        }
+    }
+    let next = left.last.next();
+    store.append(&[written(next.0)], Index(0)).expect("appends");
+    store.sync().expect("syncs");
+    drop(store);
+    let mut again = rig.store(false);
+    assert_eq!(again.open().expect("opens").last, next);
+    assert_eq!(again.read(next, next, 0).expect("reads"), [written(next.0)]);
+    drop(again);
+    let kept = std::fs::read_dir(&rig.dir).expect("lists").filter(|entry| {
+        let name = entry.as_ref().expect("lists").file_name();
+        name.to_string_lossy().starts_with("sled.damaged-")
+    });
+    let kept: Vec<PathBuf> = kept.map(|entry| entry.expect("lists").path()).collect();
+    assert_eq!(kept.len(), 1);
+    kept.iter().for_each(|dir| std::fs::remove_dir_all(dir).expect("removes"));
 }
 
 fn written(index: u64) -> Record {

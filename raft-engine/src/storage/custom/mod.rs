@@ -8,7 +8,11 @@
 //! found out when it is opened or read, and the service stops rather than go on with them.
 
 use super::bounds::Bounds;
-use super::{LogReader, LogStore, Record, Recovered, StorageError, StorageErrorKind, record};
+use super::{
+    LogReader, LogStore, Record, Recovered, STATE_KEY, Salvaged, StorageError, StorageErrorKind,
+    record,
+};
+use crate::consensus::command::kind;
 use crate::consensus::types::{Index, Term};
 use bytes::Bytes;
 
@@ -81,6 +85,10 @@ pub struct Custom<S> {
     bounds: Bounds,
     /// Where the log begins as `BASE_KEY` says; 0 when that was never written.
     written_first: Index,
+    /// What the store said of its log when it was opened.
+    ends: Option<(Index, Index)>,
+    /// From here on it is damaged: to be cut once the state says so.
+    flaw: Option<Index>,
     /// Kept for its memory.
     values: Vec<Bytes>,
 }
@@ -88,7 +96,8 @@ pub struct Custom<S> {
 impl<S: HostStore> Custom<S> {
     /// The store, still closed.
     pub fn new(store: S) -> Custom<S> {
-        Custom { store, bounds: Bounds::default(), written_first: Index::ZERO, values: Vec::new() }
+        let (bounds, written_first) = (Bounds::default(), Index::ZERO);
+        Custom { store, bounds, written_first, ends: None, flaw: None, values: Vec::new() }
     }
 
     /// What `BASE_KEY` says, as the bounds of an empty log.
@@ -138,6 +147,15 @@ impl<S: HostStore> Custom<S> {
         Ok(())
     }
 
+    /// The record of one entry, if it is intact by itself.
+    fn alone(&mut self, index: Index) -> Result<Option<(Record, Index)>, StorageError> {
+        match self.store.read(index, index, 0) {
+            Ok(values) => Ok(checked(index, index, values).ok().and_then(|mut all| all.pop())),
+            Err(flaw) if flaw.is_damage() => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// Looks through the whole log.
     fn look_through(&mut self) -> Result<Recovered, StorageError> {
         let mut found = Recovered {
@@ -161,12 +179,42 @@ impl<S: HostStore> Custom<S> {
 
 impl<S: HostStore> LogStore for Custom<S> {
     fn open(&mut self) -> Result<Recovered, StorageError> {
-        let ends = self.store.open()?;
+        self.ends = self.store.open()?;
         self.read_base()?;
-        if let Some((first, last)) = ends {
+        if let Some((first, last)) = self.ends {
             self.check_ends(first, last)?;
         }
         self.look_through()
+    }
+
+    /// The store is open, and what it gave was refused: it is looked through once more, one record after
+    /// the other.
+    fn salvage(&mut self) -> Result<Salvaged, StorageError> {
+        let Some((first, last)) = self.ends.filter(|(first, last)| first <= last) else {
+            return corrupt("it does not say what it holds".into());
+        };
+        self.read_base()?;
+        let begins = self.written_first;
+        let mut left =
+            Salvaged { rest: "what lay behind was removed".into(), ..Salvaged::default() };
+        let mut end = begins.prev();
+        left.found.prev_term = self.bounds.prev_term();
+        for index in (first.max(begins).0..=last.0).map(Index) {
+            let Some((record, commit)) = self.alone(index)? else { continue };
+            let changes = (record.kind() == kind::MEMBERSHIP).then(|| record.clone());
+            if !begins.is_zero() && index == end.next() && left.found.note(record).is_ok() {
+                (end, left.found.commit_hint) = (index, commit.min(index));
+            } else {
+                left.beyond.extend(changes);
+            }
+        }
+        if end >= begins && !begins.is_zero() {
+            self.bounds.extend(begins, end);
+        }
+        self.flaw = Some(end.next().max(first));
+        (left.found.first, left.found.last) = (self.bounds.first, self.bounds.last);
+        left.found.prev_term = self.bounds.prev_term();
+        Ok(left)
     }
 
     fn append(&mut self, records: &[Record], commit: Index) -> Result<(), StorageError> {
@@ -225,7 +273,11 @@ impl<S: HostStore> LogStore for Custom<S> {
     }
 
     fn metadata_put(&mut self, key: &str, value: &[u8]) -> Result<(), StorageError> {
-        self.store.metadata_put(key, value)
+        self.store.metadata_put(key, value)?;
+        match self.flaw.take_if(|_| key == STATE_KEY) {
+            Some(flaw) => self.store.truncate_suffix(flaw).and_then(|()| self.store.sync()),
+            None => Ok(()),
+        }
     }
 
     fn has_room(&mut self) -> bool {

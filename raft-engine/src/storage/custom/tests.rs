@@ -195,3 +195,59 @@ fn terms_do_not_fall() {
     let error = Custom::new(map).open().expect_err("terms fall");
     assert!(error.message.contains("term"), "{error}");
 }
+
+/// A store whose third record is damaged, as `open` finds it.
+fn harmed() -> (Map, Custom<Map>) {
+    let map = written();
+    map.content().values.entry(3).and_modify(|value| *value = flipped(value));
+    let mut store = Custom::new(map.clone());
+    assert!(store.open().expect_err("it is damaged").is_damage());
+    (map, store)
+}
+
+#[test]
+fn a_damaged_log_is_kept_below_the_damage_and_cut_once_the_state_is_durable() {
+    let (map, mut store) = harmed();
+    let left = store.salvage().expect("it can be read");
+    assert_eq!((left.found.first, left.found.last), (Index(1), Index(2)));
+    assert_eq!(map.content().values.len(), 5, "nothing is changed yet");
+    store.metadata_put("other", b"x").expect("puts");
+    assert_eq!(map.content().values.len(), 5, "nor by another value");
+    store.metadata_put(STATE_KEY, b"state").expect("puts");
+    assert_eq!(map.content().values.len(), 2);
+    store.append(&[record(3, 9)], Index(2)).expect("goes on");
+    store.sync().expect("syncs");
+    let found = Custom::new(map).open().expect("opens");
+    assert_eq!((found.last, found.terms.last()), (Index(3), Some(&(Index(3), Term(9)))));
+}
+
+#[test]
+fn a_log_without_its_beginning_is_lost_whole() {
+    let map = written();
+    map.content().values.remove(&1);
+    let mut store = Custom::new(map.clone());
+    store.open().expect_err("entries are missing");
+    let left = store.salvage().expect("it can be read");
+    assert!(left.found.last < left.found.first.max(Index(1)), "{left:?}");
+    store.metadata_put(STATE_KEY, b"state").expect("puts");
+    assert!(map.content().values.is_empty());
+    store.append(&[record(1, 9)], Index(0)).expect("from the beginning");
+    assert_eq!(Custom::new(map).open().expect("opens").last, Index(1));
+}
+
+#[test]
+fn what_was_written_for_who_takes_part_is_found_behind_the_damage() {
+    let (_, mut store) = harmed();
+    store.salvage().expect("it can be read");
+    let map = written();
+    let mut bytes = vec![0; 20];
+    bytes[..4].copy_from_slice(&kind::MEMBERSHIP.to_le_bytes());
+    let payload = Bytes::from(bytes);
+    let crc = crc32c::crc32c(&payload);
+    let change = Record { index: Index(5), term: Term(3), crc, payload };
+    map.content().values.insert(5, record::encode(&change, Index(4)));
+    map.content().values.entry(2).and_modify(|value| *value = flipped(value));
+    let mut store = Custom::new(map);
+    store.open().expect_err("it is damaged");
+    assert_eq!(store.salvage().expect("it can be read").beyond, [change]);
+}

@@ -29,12 +29,13 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Makes an empty log in `dir`, where none is.
-    pub fn create(dir: &Path, directory: u64) -> Result<(), StorageError> {
+    /// Makes an empty log in `dir`, where none is; its changes and syncs are counted on from `ends`.
+    pub fn create(dir: &Path, directory: u64, ends: Ends) -> Result<Log, StorageError> {
         let database = Database::open(dir)?;
-        let mut log = Log { database, directory, ends: Ends::default(), sync: 1 };
-        log.put_ends(Ends::default())?;
-        log.barrier()
+        let mut log = Log { database, directory, ends, sync: ends.sync + 1 };
+        log.put_ends(ends)?;
+        log.barrier()?;
+        Ok(log)
     }
 
     /// Opens the log in `dir`; its entries are not looked at yet.
@@ -79,6 +80,46 @@ impl Log {
             return Err(self.corrupt("its last entries are not those that were written last"));
         }
         Ok(found)
+    }
+
+    /// Reads the log up to its first flaw, and gives each part that is intact to `take`.
+    pub fn read_intact(
+        &self,
+        mut take: impl FnMut(Vec<(Record, Index)>) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        let bounds = self.ends.bounds;
+        let (mut next, mut chain) = (bounds.first, self.ends.start);
+        let mut is_intact = true;
+        while is_intact && !bounds.is_empty() && next <= bounds.last {
+            let mut reading = Reading::new(next, bounds.last, chain, PIECE);
+            is_intact = self.read_into(&mut reading).is_ok();
+            (next, chain) = (reading.next, reading.chain);
+            take(reading.records)?;
+        }
+        Ok(())
+    }
+
+    /// Shows every entry from `first` on that is intact by itself, whatever stands before it, as far as
+    /// the database can be read.
+    pub fn show_behind(&self, first: Index, mut show: impl FnMut(Record)) {
+        let (mut at, mut assembly) = (first, Assembly::default());
+        let mut end = |index: Index, assembly: &mut Assembly| {
+            let alone = std::mem::take(assembly).finish_alone(index);
+            alone.into_iter().for_each(&mut show);
+        };
+        let last = key(Index(u64::MAX), u32::MAX);
+        let read = self.database.scan(&key(first, 0), &last, |key, value| {
+            if let Some((index, piece)) = pieces::place(key) {
+                if index != at {
+                    end(at, &mut assembly);
+                    at = index;
+                }
+                assembly.push(piece, value);
+            }
+            Ok(Scan::Next)
+        });
+        drop(read); // what can't be read tells nothing
+        end(at, &mut assembly);
     }
 
     /// Removes what a crash left outside of the log.

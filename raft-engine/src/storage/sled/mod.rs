@@ -17,15 +17,18 @@ mod ends;
 mod log;
 mod pieces;
 mod refuse;
+mod salvage;
 
 use super::directory::state_file::{End, State};
 use super::directory::values::{self, Values};
 use super::directory::{Directory, Kind, Paths};
 use super::fs::{Disk, Fs};
-use super::{LogStore, Record, Recovered, STATE_KEY, StorageError, StorageErrorKind};
+use super::{LogStore, Record, Recovered, STATE_KEY, Salvaged, StorageError, StorageErrorKind};
 use crate::codec::STATE_BYTES;
 use crate::consensus::types::{Index, Term};
+use ends::Ends;
 use log::Log;
+use salvage::Left;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -58,6 +61,8 @@ pub struct Sled {
 struct Opened {
     /// `None` in a new directory.
     log: Option<Log>,
+    /// What can be believed of a damaged one, until the run begins.
+    left: Option<Left>,
     host: Values,
     /// The last sync that returned.
     durable: End,
@@ -95,29 +100,38 @@ impl Sled {
         Err(StorageError { message, ..failed.clone() })
     }
 
-    fn recover(&mut self) -> Result<Recovered, StorageError> {
+    /// Opens the directory, whose log `read` looks at.
+    fn open_directory<T>(
+        &mut self,
+        read: impl FnOnce(&mut Opened, &Paths) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        if self.opened.is_some() {
+            return Err(StorageError::new(StorageErrorKind::Misuse, "The store is open already."));
+        }
         let paths = &self.paths;
         let directory = Directory::open(&Disk, paths, self.options.adopt_copied_directory)?;
         let mut opened = Opened {
             log: None,
+            left: None,
             host: Values::new(),
             durable: End::default(),
             unsynced: false,
             running: false,
             directory,
         };
-        let recovered = opened.recover(paths)?;
+        let found = read(&mut opened, paths)?;
         self.opened = Some(opened);
-        Ok(recovered)
+        Ok(found)
     }
 }
 
 impl LogStore for Sled {
     fn open(&mut self) -> Result<Recovered, StorageError> {
-        if self.opened.is_some() {
-            return Err(StorageError::new(StorageErrorKind::Misuse, "The store is open already."));
-        }
-        self.recover()
+        self.open_directory(Opened::recover)
+    }
+
+    fn salvage(&mut self) -> Result<Salvaged, StorageError> {
+        self.open_directory(Opened::salvage)
     }
 
     fn append(&mut self, records: &[Record], commit: Index) -> Result<(), StorageError> {
@@ -191,6 +205,18 @@ impl Opened {
         Ok(recovered)
     }
 
+    /// What can be believed of a log that was refused.
+    fn salvage(&mut self, paths: &Paths) -> Result<Salvaged, StorageError> {
+        let state = *self.directory.state.as_ref().ok_or_else(not_open)?.state();
+        self.host = values::read(&Disk, &paths.host, state.directory())?;
+        let mut left = Left::look(paths, &state)?;
+        let (found, beyond) = (left.found.clone(), std::mem::take(&mut left.beyond));
+        (self.left, self.durable) = (Some(left), state.end);
+        let aside = paths.dir.join("sled.damaged-");
+        let rest = format!("the database is kept under a name with {}", aside.display());
+        Ok(Salvaged { found, beyond, rest })
+    }
+
     /// The log, to be written to.
     fn log(&mut self, paths: &Paths) -> Result<&mut Log, StorageError> {
         if !self.running {
@@ -208,8 +234,13 @@ impl Opened {
     /// Begins the run: makes `engine` durable, and a log if there is none.
     fn begin(&mut self, paths: &Paths, engine: [u8; STATE_BYTES]) -> Result<(), StorageError> {
         let directory = self.directory.make(&Disk, paths, engine)?.state().directory();
+        let left = self.left.take();
+        if left.is_some() {
+            // What was lost is said before anything is moved.
+            self.write_state(|state| state.engine = engine)?;
+        }
         if self.log.is_none() {
-            let log = make_log(paths, directory)?;
+            let log = make_log(paths, directory, left, self.durable)?;
             self.durable = end_of(&log);
             self.log = Some(log);
         }
@@ -275,8 +306,7 @@ fn end_of(log: &Log) -> End {
     End { segment: ends.sync, offset: 0, seq: ends.number }
 }
 
-/// The log must have everything that the state knows to be durable, and the state must be the newest:
-/// it is written with each sync, and says what was durable before that.
+/// The log must have everything that the state knows to be durable, and the state must be the newest.
 fn check_age(log: &Log, state: &State) -> Result<(), StorageError> {
     let (found, known) = (end_of(log), state.end);
     if found.seq < known.seq {
@@ -285,21 +315,35 @@ fn check_age(log: &Log, state: &State) -> Result<(), StorageError> {
             "it holds {found} changes of the log, and the state file says that {known} were durable"
         )));
     }
-    if found.segment > known.segment + 2 || state.is_closed() && found.seq != known.seq {
+    check_not_newer(log, state)
+}
+
+/// The state is written with each sync, and says what was durable before that.
+fn check_not_newer(log: &Log, state: &State) -> Result<(), StorageError> {
+    let (found, known) = (end_of(log), state.end);
+    if found.segment > known.segment + 2 || state.is_closed() && found.seq > known.seq {
         return Err(log.corrupt("it is newer than the state file, which is an old one"));
     }
     Ok(())
 }
 
-/// Makes the log, whole or not at all.
-fn make_log(paths: &Paths, directory: u64) -> Result<Log, StorageError> {
+/// Makes the log, whole or not at all: an empty one, or what is left of a damaged one.
+fn make_log(
+    paths: &Paths,
+    directory: u64,
+    left: Option<Left>,
+    end: End,
+) -> Result<Log, StorageError> {
     let unfinished = paths.log.with_extension("new");
     let failed = |e| StorageError::io("make", &unfinished, &e);
     match fs::remove_dir_all(&unfinished) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
         _ => Disk.make_dir(&unfinished).map_err(failed)?,
     }
-    Log::create(&unfinished, directory)?;
+    match left {
+        Some(left) => left.rebuild(paths, directory, &unfinished, end)?,
+        None => drop(Log::create(&unfinished, directory, Ends::default())?),
+    }
     let failed = |e| StorageError::io("make", &paths.log, &e);
     Disk.rename(&unfinished, &paths.log).map_err(failed)?;
     Disk.sync_dir(&paths.dir).map_err(failed)?;

@@ -10,7 +10,7 @@ fn options(segment_bytes: u64) -> WalOptions {
     WalOptions { segment_bytes, ..WalOptions::default() }
 }
 
-/// Power cuts: `tests/it/power_cut.rs`.
+/// Power cuts: `tests/it/power_cut/`.
 #[test]
 fn keeps_the_contract() {
     for segment_bytes in [16 << 10, 1 << 20] {
