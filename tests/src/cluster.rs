@@ -3,6 +3,7 @@
 
 use crate::callers::Callers;
 use crate::disk::{self, Disk, Kept};
+use crate::model::Model;
 use crate::network::{Envelope, Network};
 use crate::node::{Node, Switching};
 use crate::safety::{self, Check, Safety};
@@ -43,6 +44,7 @@ pub struct Cluster {
     /// What callers were told.
     pub callers: Callers,
     safety: Safety,
+    model: Model,
     seed: u64,
     last_origin: BTreeMap<u64, u64>,
     last_request: u64,
@@ -104,6 +106,7 @@ impl Cluster {
     pub fn feed(&mut self, place: u64, event: Event) -> bool {
         let now = self.now;
         let Some(core) = self.nodes.get_mut(&place).and_then(Node::running) else { return false };
+        self.model.heard(place, now, &event);
         core.step(now, event);
         let checked = core.check();
         self.note(place, checked);
@@ -341,11 +344,14 @@ impl Cluster {
         let core = Raft::new(self.config.clone(), restored, seed, self.now);
         node.start(core);
         let known = node.commit.0 as usize;
+        let begun =
+            self.model.started(place, &self.config, &node.disk.state, &node.disk.log, node.commit);
         let checked = self
             .safety
             .durable(place, &node.disk.state)
             .and_then(|()| self.safety.knows(place, node.lineage(), &node.log[..known]));
         self.note(place, checked);
+        self.note(place, begun);
         self.finish(place);
     }
 
@@ -354,7 +360,9 @@ impl Cluster {
         let Some(core) = self.nodes.get_mut(&place).and_then(Node::running) else { return };
         let mut ready = core.ready();
         let checked = core.check();
+        let judged = self.model.did(place, self.now, core, &ready);
         self.note(place, checked);
+        self.note(place, judged.map(|_| ()));
         let obeyed = self.obey(place, &mut ready);
         self.note(place, obeyed);
         self.tell_notices(place, &ready.notices);

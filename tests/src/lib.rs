@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod disk;
 pub mod golden;
 pub mod journal;
+pub mod model;
 pub mod network;
 pub mod node;
 pub mod raw;
