@@ -11,7 +11,10 @@ use crate::consensus::types::{Address, ClusterId, EntryId, Incarnation, Index, N
 use crate::storage::Record;
 use bincode::Options;
 use bytes::{BufMut, Bytes, BytesMut};
-use serde::{Deserialize, Serialize};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 /// The most that a bincode body may take.
@@ -37,9 +40,36 @@ struct LearnerV1 {
 struct MembershipV1 {
     cluster: u64,
     number: u64,
+    #[serde(deserialize_with = "list")]
     voters: Vec<MemberV1>,
+    #[serde(deserialize_with = "list")]
     outgoing: Vec<MemberV1>,
+    #[serde(deserialize_with = "list")]
     learners: Vec<LearnerV1>,
+}
+
+/// Reads a list for as much memory as there are members. serde's own reserves up to 1 MiB for what the
+/// length in front of a list says, and a stranger may say anything.
+fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    from.deserialize_seq(List(PhantomData))
+}
+
+struct List<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Vec<T>, A::Error> {
+        let mut all = Vec::new();
+        while let Some(one) = from.next_element()? {
+            all.push(one);
+        }
+        Ok(all)
+    }
 }
 
 fn options() -> impl Options {
