@@ -4,6 +4,7 @@
 pub mod callers;
 pub mod cluster;
 pub mod disk;
+pub mod fuzz;
 pub mod golden;
 pub mod journal;
 pub mod model;
