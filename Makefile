@@ -2,6 +2,7 @@
 # make test     set up, build and run all tests of all languages
 # make check    lints: format, clippy, header drift, licences (changes nothing)
 # make fix      format
+# make fuzz     libFuzzer over all targets, SECONDS_EACH=60 TARGET=frame; keeps what is new
 # make bench    all benchmarks; bench-cluster and so on for one, BENCH="--rounds 1" for options
 # make install  PREFIX=/usr/local DESTDIR=
 # make clean
@@ -11,7 +12,7 @@ LIB := target/release/libquorate.a
 VENV := .venv/bin
 TOOLS := $(or $(QUORATE_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/quorate-tools)
 
-.PHONY: demo test check fix bench clean setup lib golib python install \
+.PHONY: demo test check fix fuzz bench clean setup lib golib python install \
 	bench-protocol bench-engine bench-store bench-crossing bench-cluster bench-report \
 	test-rust test-c test-cpp test-python test-go test-mixed test-docs
 .DEFAULT_GOAL := help
@@ -74,6 +75,9 @@ check: setup
 fix:
 	cargo fmt
 	gofmt -w bindings/go examples/go benches
+
+fuzz: setup
+	@SECONDS_EACH="$(SECONDS_EACH)" TARGET="$(TARGET)" tests/fuzz/run
 
 bench: bench-protocol bench-engine bench-store bench-crossing bench-cluster
 
