@@ -14,7 +14,7 @@ TOOLS := $(or $(QUORATE_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/quorate-to
 
 .PHONY: demo test check fix fuzz bench clean setup lib golib python install \
 	bench-protocol bench-engine bench-store bench-crossing bench-cluster bench-report \
-	test-rust test-c test-cpp test-python test-go test-mixed test-docs
+	test-rust test-c test-cpp test-python test-go test-linear test-mixed test-docs
 .DEFAULT_GOAL := help
 
 help:
@@ -37,7 +37,7 @@ demo: lib golib python
 
 test: setup
 	@rm -rf build/log
-	@ok=0; for t in rust c cpp python go mixed docs; do $(MAKE) --no-print-directory test-$$t || ok=1; done; \
+	@ok=0; for t in rust c cpp python go linear mixed docs; do $(MAKE) --no-print-directory test-$$t || ok=1; done; \
 	.ci/summary && exit $$ok
 
 test-rust: setup
@@ -55,6 +55,9 @@ test-python: python
 test-go: golib
 	@$(SUITE) go bindings/go/test.sh
 
+test-linear: setup
+	@$(SUITE) linear tests/linear/run.sh
+
 test-mixed: lib golib python
 	@$(SUITE) mixed $(VENV)/python -m pytest -q tests/mixed
 
@@ -67,14 +70,14 @@ check: setup
 	cargo check --locked -p quorate-engine --no-default-features
 	cargo check --locked -p quorate-engine --no-default-features --features runtime
 	cargo build --locked -p quorate-ffi && git diff --exit-code include/
-	gofmt -l bindings/go examples/go benches | (! grep .)
+	gofmt -l bindings/go examples/go benches tests/linear | (! grep .)
 	PATH="$(TOOLS)/bin:$$PATH" cargo deny --locked check bans licenses sources
 	@PATH="$(TOOLS)/bin:$$PATH" cargo deny --locked check advisories || \
 		echo "SKIPPED: advisories (the database can't be reached, or see above)"
 
 fix:
 	cargo fmt
-	gofmt -w bindings/go examples/go benches
+	gofmt -w bindings/go examples/go benches tests/linear
 
 fuzz: setup
 	@SECONDS_EACH="$(SECONDS_EACH)" TARGET="$(TARGET)" tests/fuzz/run

@@ -3,6 +3,7 @@
 mod bit_flips;
 mod damaged;
 mod hooks;
+mod linear;
 mod members;
 mod network;
 mod power_cut;

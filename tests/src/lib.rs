@@ -8,6 +8,7 @@ pub mod fuzz;
 pub mod golden;
 pub mod journal;
 pub mod model;
+pub mod linear;
 pub mod network;
 pub mod node;
 pub mod raw;
