@@ -1,7 +1,9 @@
 """The key-value example in every language, as processes that are told lines and answer lines."""
 
+import contextlib
 import os
 import queue
+import random
 import socket
 import subprocess
 import sys
@@ -42,9 +44,12 @@ def programs() -> dict[str, list[str]]:
 
 
 def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
+    """A port that nobody gets by chance while the node that it is for is down: not one of those given out for 0."""
+    while True:
+        port = random.randrange(12_000, 32_000)
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
 
 
 class Node:
