@@ -191,6 +191,7 @@ fn shorten(cluster: &mut Cluster, notices: bool, words: Words) -> Result<(), Str
     }
     node.disk.state.abstaining |= notices;
     node.disk.cut(Index(keep));
+    node.commit = node.commit.min(Index(keep));
     Ok(())
 }
 

@@ -97,8 +97,11 @@ impl Peer {
         let (old, new) = (&self.seen, &did.seen);
         let same = old.role == new.role && old.term == new.term;
         if new.abstaining != old.abstaining {
-            rule(!new.abstaining, || "a node begins to abstain when it starts".to_owned())?;
-            actions.push(Action::Repaired);
+            rule(!new.abstaining || self.heard.repair, || {
+                "a node begins to abstain when it starts, or when its leader says what it lost"
+                    .to_owned()
+            })?;
+            actions.push(if new.abstaining { Action::Abstain } else { Action::Repaired });
         }
         match new.role {
             RoleName::Follower if old.role != RoleName::Follower => {

@@ -54,9 +54,10 @@ impl Peer {
         match &m.body {
             Body::RequestVote(request) => self.hear_request(now, m, request),
             Body::RequestVoteResponse(answer) => self.hear_vote(m, answer),
-            Body::AppendEntries(_) => {
+            Body::AppendEntries(request) => {
                 self.may_enter(m.term);
                 if m.term == self.newest_term() {
+                    self.heard.repair |= request.repair_for == self.hard.incarnation;
                     self.lease = Some((m.term, m.from, now));
                 }
             }

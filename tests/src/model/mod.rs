@@ -54,6 +54,8 @@ pub enum Action {
     Truncate,
     /// `AdvanceCommitIndex`, by the leader or as it tells.
     Commit,
+    /// A voter that was rolled back votes no more.
+    Abstain,
     /// An abstainer votes again.
     Repaired,
     /// The node takes up another lineage.

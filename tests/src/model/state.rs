@@ -66,6 +66,8 @@ pub(super) struct Heard {
     pub joins: Vec<(ClusterId, Join)>,
     /// A member said that this node is none.
     pub not_member: bool,
+    /// The leader said what repairs this run.
+    pub repair: bool,
 }
 
 /// A write that is not durable.
