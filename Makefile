@@ -3,6 +3,7 @@
 # make check    lints: format, clippy, header drift, licences (changes nothing)
 # make fix      format
 # make fuzz     libFuzzer over all targets, SECONDS_EACH=60 TARGET=frame; keeps what is new
+# make power-cut  root only: cut a real file system's power under wal and sled; ROUNDS=100 for more
 # make bench    all benchmarks; bench-cluster and so on for one, BENCH="--rounds 1" for options
 # make install  PREFIX=/usr/local DESTDIR=
 # make clean
@@ -12,7 +13,7 @@ LIB := target/release/libquorate.a
 VENV := .venv/bin
 TOOLS := $(or $(QUORATE_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/quorate-tools)
 
-.PHONY: demo test check fix fuzz bench clean setup lib golib python install \
+.PHONY: demo test check fix fuzz power-cut bench clean setup lib golib python install \
 	bench-protocol bench-engine bench-store bench-crossing bench-cluster bench-report \
 	test-rust test-c test-cpp test-python test-go test-linear test-mixed test-docs
 .DEFAULT_GOAL := help
@@ -81,6 +82,10 @@ fix:
 
 fuzz: setup
 	@SECONDS_EACH="$(SECONDS_EACH)" TARGET="$(TARGET)" tests/fuzz/run
+
+# No part of `make test`: it mounts a file system.
+power-cut:
+	@tests/disks/power-cut.sh $(or $(ROUNDS),30)
 
 bench: bench-protocol bench-engine bench-store bench-crossing bench-cluster
 
