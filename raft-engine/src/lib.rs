@@ -1,6 +1,9 @@
 //! quorate: an embeddable Raft consensus library. This crate is its engine; programs in C, C++,
 //! Python and Go reach it through `quorate.h` and the bindings.
 
+#[macro_use]
+mod mutant;
+
 pub mod change;
 pub mod codec;
 pub mod consensus;

@@ -18,7 +18,7 @@ enum Told {
     Refused,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Proposal {
     data: String,
     told: Told,
@@ -26,7 +26,7 @@ struct Proposal {
 }
 
 /// All callers. Reads and changes are answered once, to the place that they were asked at.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Callers {
     /// By node and origin sequence.
     proposals: BTreeMap<(NodeId, u64), Proposal>,

@@ -23,7 +23,7 @@ use std::time::Duration;
 pub const CLUSTER: ClusterId = ClusterId(12);
 
 /// Nodes, the ways between them, and what is known to be true.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Cluster {
     /// By place. A place has the number of its node, unless it is a twin's.
     pub nodes: BTreeMap<u64, Node>,

@@ -13,7 +13,7 @@ use quorate_engine::consensus::types::{ClusterId, EntryId, Index, Term};
 use std::collections::VecDeque;
 
 /// What a node has stored, and what it has asked to store.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Disk {
     /// The durable hard state.
     pub state: HardState,

@@ -16,7 +16,7 @@ pub struct Envelope {
 }
 
 /// All that is on its way.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Network {
     queue: Vec<Envelope>,
     cut: BTreeSet<(u64, u64)>,

@@ -10,7 +10,7 @@ use quorate_engine::consensus::types::{ClusterId, Incarnation, Index, NodeId, Ti
 use std::collections::VecDeque;
 
 /// The host's state: the commands that were applied.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Machine {
     /// Applied up to here, the engine's entries included.
     pub applied: Index,
@@ -34,7 +34,7 @@ pub enum Switching {
 }
 
 /// A node, running or not.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Node {
     /// What a crash leaves.
     pub disk: Disk,

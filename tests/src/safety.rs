@@ -25,14 +25,14 @@ use std::collections::btree_map::Entry as Slot;
 pub type Check = Result<(), String>;
 
 /// A leader of a term, and the terms of its log from index 1 on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Reign {
     place: u64,
     terms: Vec<Term>,
 }
 
 /// What was ever true of the cluster.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Safety {
     /// By place, lineage and term: the durable vote.
     votes: BTreeMap<(u64, ClusterId, Term), NodeId>,

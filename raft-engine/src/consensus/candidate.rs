@@ -7,7 +7,7 @@ use super::types::NodeId;
 use std::collections::BTreeMap;
 
 /// One round of questions.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Candidate {
     /// A pre-vote: no term was entered yet.
     pub pre: bool,
@@ -50,7 +50,8 @@ impl Candidate {
         from: NodeId,
         answer: &RequestVoteResponse,
     ) -> Transition {
-        if answer.round != self.round || answer.pre != self.pre {
+        let round = answer.round == self.round || mutant!("a4_any_round_counts");
+        if !round || answer.pre != self.pre {
             return Transition::Stay;
         }
         self.votes.insert(from, answer.granted);

@@ -11,7 +11,8 @@ pub fn on_request_vote(st: &mut State, leads: bool, m: &Message, req: &RequestVo
         st.send(m.from, Body::NotMember(NotMember { number }));
         return Transition::Stay;
     }
-    let protected = leads || (st.hears_leader() && st.leader != m.from);
+    let hears = st.hears_leader() && st.leader != m.from && !mutant!("c7_lease_ignored");
+    let protected = leads || hears;
     if protected && !req.transfer {
         return Transition::Stay;
     }
@@ -31,15 +32,21 @@ fn on_vote(st: &mut State, m: &Message, req: &RequestVote) -> Transition {
     if newer {
         st.adopt(m.term);
     }
-    let free = st.hard.voted_for.is_zero() || st.hard.voted_for == m.from;
+    let free = st.hard.voted_for.is_zero()
+        || st.hard.voted_for == m.from
+        || (req.transfer && mutant!("a6_transferee_gets_vote"));
     let granted = m.term == st.term() && free && st.leader.is_zero() && may_have_vote(st, req);
     if granted {
-        if st.hard.voted_for.is_zero() {
+        if st.hard.voted_for.is_zero() || mutant!("a6_transferee_gets_vote") {
             st.hard.voted_for = m.from;
             st.out.write_hard_state();
         }
         st.reset_election();
-        st.send_when_durable(m.from, answer(req, true));
+        if mutant!("a2_vote_before_sync") {
+            st.send_free(m.from, st.term(), answer(req, true));
+        } else {
+            st.send_when_durable(m.from, answer(req, true));
+        }
     } else {
         st.send(m.from, answer(req, false));
     }
@@ -48,7 +55,13 @@ fn on_vote(st: &mut State, m: &Message, req: &RequestVote) -> Transition {
 
 /// The candidate's log is at least as up to date as ours (§5.4.1), and we may vote at all.
 fn may_have_vote(st: &State, req: &RequestVote) -> bool {
-    req.last >= st.log.last() && !st.hard.abstaining
+    let last = st.log.last();
+    let fresh = if mutant!("a10_longer_log_wins") {
+        req.last.index >= last.index
+    } else {
+        req.last >= last
+    };
+    fresh && (!st.hard.abstaining || mutant!("d10_abstainer_votes"))
 }
 
 /// The number of a committed configuration that does not have the candidate, which knows none that is

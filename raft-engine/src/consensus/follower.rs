@@ -1,12 +1,13 @@
 //! A node that takes what its leader sends (§5.3), or waits for a leader.
 
+use super::command::Entry;
 use super::message::{AppendEntries, AppendEntriesResponse, AppendVerdict, Body};
 use super::ready::Notice;
 use super::state::{State, Transition};
 use super::types::{EntryId, Index, NodeId, Term};
 
 /// What a follower knows about its leader's log.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Follower {
     /// The term that the rest is about.
     term: Term,
@@ -32,7 +33,9 @@ impl Follower {
         }
         self.verified = self.verified.max(req.prev.index);
         let verdict = self.take(st, req);
-        st.log.commit_to(commit.min(self.verified));
+        let known =
+            if mutant!("b2_commit_unverified") { st.log.last().index } else { self.verified };
+        st.log.commit_to(commit.min(known));
         self.answer(st, from, verdict, round, empty);
         self.end_repair(st);
         Transition::Stay
@@ -83,7 +86,9 @@ impl Follower {
             return AppendVerdict::DiskFull;
         }
         let verified = Index(prev.index.0 + entries.len() as u64);
-        let news = entries.iter().position(|e| st.log.term(e.index) != Some(e.term));
+        let is_news =
+            |e: &Entry| st.log.term(e.index) != Some(e.term) || mutant!("b3_delete_then_append");
+        let news = entries.iter().position(is_news);
         if let Some(at) = news {
             if st.out.unwritten_bytes() > st.config.max_unwritten_bytes {
                 return AppendVerdict::Busy;
@@ -130,7 +135,8 @@ impl Follower {
         hint: EntryId,
         round: u64,
     ) {
-        let matched = self.verified.min(st.log.durable());
+        let whole = mutant!("b4_ack_to_own_end");
+        let matched = if whole { st.log.durable() } else { self.verified.min(st.log.durable()) };
         // A follower that asks for something else waits for the leader's next question, of any round.
         self.answered =
             if verdict == AppendVerdict::Matched { (round, matched) } else { (0, Index::ZERO) };

@@ -8,7 +8,7 @@ use super::types::{EntryId, Index, Term};
 use std::collections::VecDeque;
 
 /// The log. Terms of old entries are known without the disk: one pair for each term that has any.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Log {
     first: Index,
     prev_term: Term,

@@ -8,7 +8,7 @@ use super::types::{Index, Time};
 use std::collections::VecDeque;
 
 /// The output of a batch.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Outbox {
     /// The parts of the next `Ready` that need no care.
     pub ready: Ready,

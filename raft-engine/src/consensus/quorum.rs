@@ -19,7 +19,8 @@ pub enum Outcome {
 /// 0 without voters.
 pub fn committed(membership: &Membership, matched: impl Fn(NodeId) -> Index) -> Index {
     let voters = median(&membership.voters, &matched);
-    if membership.is_joint() { voters.min(median(&membership.outgoing, &matched)) } else { voters }
+    let halves = membership.is_joint() && !mutant!("d5_new_half_commits");
+    if halves { voters.min(median(&membership.outgoing, &matched)) } else { voters }
 }
 
 /// How an election stands, by what each voter answered (§5.2).
@@ -43,7 +44,8 @@ pub fn majority(membership: &Membership, yes: impl Fn(NodeId) -> bool) -> bool {
 fn median(voters: &[Member], matched: impl Fn(NodeId) -> Index) -> Index {
     let mut all: Vec<Index> = voters.iter().map(|m| matched(m.id)).collect();
     all.sort_unstable_by(|a, b| b.cmp(a));
-    all.get(all.len() / 2).copied().unwrap_or(Index::ZERO)
+    let off = usize::from(mutant!("b7_quorum_off_by_one"));
+    all.get((all.len() / 2).saturating_sub(off)).copied().unwrap_or(Index::ZERO)
 }
 
 fn tally(voters: &[Member], vote: impl Fn(NodeId) -> Option<bool>) -> Outcome {

@@ -28,8 +28,8 @@ use std::fmt;
 use std::sync::Arc;
 
 /// One node's protocol: deterministic, without I/O, threads, clock or chance. The same events at the
-/// same times with the same seed give the same output, byte for byte.
-#[derive(Debug)]
+/// same times with the same seed give the same output, byte for byte. A copy goes its own way.
+#[derive(Clone, Debug)]
 pub struct Raft {
     st: State,
     role: Role,
@@ -413,6 +413,10 @@ impl Raft {
         let (role, next) = match transition {
             Transition::Stay => return Transition::Stay,
             Transition::Follow => {
+                if mutant!("a5_step_down_clears_vote") {
+                    st.hard.voted_for = NodeId::ZERO;
+                    st.out.write_hard_state();
+                }
                 if self.role.leads() {
                     st.reset_election(); // The others' timers run: only votes and leaders stop them.
                 }

@@ -12,7 +12,7 @@ use super::refusal::Refusal;
 use super::types::{ClusterId, EntryId, Incarnation, Index, NodeId, Term, Time};
 
 /// What is to be done after a batch of events.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Ready {
     /// To send now. May be lost; the order is kept for each destination.
     pub messages: Vec<Message>,
@@ -51,7 +51,7 @@ pub enum ProposalOutcome {
 }
 
 /// Something to write. Executed in the order of its fields, made durable as a whole.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Write {
     /// 1, 2, 3 … in this run.
     pub seq: u64,

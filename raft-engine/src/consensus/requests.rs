@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// A stream of proposals to the leader of one term. It ends with the term, and not when the leader is
 /// out of sight for a while: then what was not answered is settled by what is applied.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Stream {
     leader: NodeId,
     term: Term,
@@ -30,7 +30,7 @@ struct Stream {
 }
 
 /// Reads that the leader was asked about.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Asked {
     leader: NodeId,
     batch: u64,
@@ -39,7 +39,7 @@ struct Asked {
 }
 
 /// A change that a caller here waits for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Waiting {
     change: Change,
     /// Where it was sent, in which term, and when to send it again.
@@ -49,7 +49,7 @@ struct Waiting {
 }
 
 /// All of them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Requests {
     stream: Option<Stream>,
     reads: Vec<ReadId>,

@@ -15,7 +15,7 @@ use super::state::{State, Transition};
 use super::types::Time;
 
 /// What a node is at present.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Role {
     /// Follows, or waits.
     Follower(Follower),

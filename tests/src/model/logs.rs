@@ -50,7 +50,11 @@ impl Peer {
     }
 
     fn is_own(&self, seen: &Seen, entry: &Entry) -> bool {
-        seen.role == RoleName::Leader && entry.term == seen.term || self.led(entry.term)
+        let between = self.batched() // elected and deposed in one batch
+            && self.seen.role == RoleName::Candidate
+            && self.seen.term == entry.term
+            && entry.payload == Payload::Noop;
+        between || seen.role == RoleName::Leader && entry.term == seen.term || self.led(entry.term)
     }
 
     fn check_entry(

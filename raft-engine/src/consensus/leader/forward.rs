@@ -12,10 +12,10 @@ use std::collections::{BTreeMap, VecDeque};
 const REMEMBERED: usize = 1024;
 
 /// What was taken of each follower's stream in this term.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Streams(BTreeMap<NodeId, Stream>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Stream {
     incarnation: Incarnation,
     /// Everything before this was taken.

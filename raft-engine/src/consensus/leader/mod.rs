@@ -21,7 +21,7 @@ use super::types::{Index, NodeId, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What only a leader has.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Leader {
     /// The first entry of this term. Only entries from here on are committed by counting (§5.4.2).
     pub term_start: Index,
@@ -228,7 +228,8 @@ impl Leader {
     /// What a node has durably, ourselves included.
     pub fn matched(&self, st: &State, id: NodeId) -> Index {
         if id == st.id() {
-            return st.log.durable();
+            let early = mutant!("b10_own_write_counts_early");
+            return if early { st.log.last().index } else { st.log.durable() };
         }
         self.peers.get(&id).map_or(Index::ZERO, |peer| peer.matched)
     }
@@ -238,7 +239,8 @@ impl Leader {
         let membership = st.members.current().clone();
         let index = quorum::committed(&membership, |id| self.matched(st, id));
         let before = st.log.commit();
-        if index < self.term_start || !st.log.commit_to(index) {
+        let own = index >= self.term_start || mutant!("b1_commit_of_prior_term");
+        if !own || !st.log.commit_to(index) {
             return;
         }
         while self.uncommitted.front().is_some_and(|&(last, _)| last <= index) {
@@ -268,8 +270,10 @@ impl Leader {
 
     fn has_quorum(&self, st: &State) -> bool {
         let recent = |at: Time| st.now.since(at) <= st.config.election_timeout;
-        quorum::majority(st.members.current(), |id| {
-            id == st.id() || self.peers.get(&id).and_then(|p| p.heard_at).is_some_and(recent)
-        })
+        let learners = mutant!("b8_learners_keep_the_lease") && !self.peers.is_empty();
+        learners
+            || quorum::majority(st.members.current(), |id| {
+                id == st.id() || self.peers.get(&id).and_then(|p| p.heard_at).is_some_and(recent)
+            })
     }
 }

@@ -20,7 +20,7 @@ pub enum Reader {
 }
 
 /// Waiting reads.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Reads {
     /// Not confirmed by any heartbeat that is under way.
     new: Vec<Reader>,
@@ -39,11 +39,14 @@ impl Reads {
     /// Takes up new reads, once an entry of this term is committed: before, the commit index may lag
     /// behind what earlier leaders acknowledged. Whether they need a heartbeat.
     pub fn begin(&mut self, st: &mut State, term_start: Index) -> bool {
-        if self.new.is_empty() || st.log.commit() < term_start {
+        if self.new.is_empty()
+            || (st.log.commit() < term_start && !mutant!("f1_read_before_own_term"))
+        {
             return false;
         }
         let (index, readers) = (st.log.commit(), std::mem::take(&mut self.new));
-        if quorum::majority(st.members.current(), |id| id == st.id()) {
+        let alone = quorum::majority(st.members.current(), |id| id == st.id());
+        if alone || mutant!("f4_read_unconfirmed") {
             readers.into_iter().for_each(|reader| allow(st, reader, index));
             return false;
         }

@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// A question who is at an address.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Discovery {
     nonce: u64,
     address: Address,
@@ -29,7 +29,7 @@ struct Discovery {
 }
 
 /// Changes that this leader was asked for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Reconfigure {
     discovery: Option<Discovery>,
     /// Asked for before an entry of this term was committed.
@@ -87,7 +87,7 @@ pub fn on_change(leader: &mut Leader, st: &mut State, requester: Requester, chan
     if leader.reconfigure.knows(requester) || leader.reconfigure.answers.repeat(st, requester) {
         return;
     }
-    if st.log.commit() < leader.term_start {
+    if st.log.commit() < leader.term_start && !mutant!("d1_change_before_own_term") {
         leader.reconfigure.early.push_back((requester, change));
         return;
     }
@@ -150,7 +150,9 @@ fn check_idle(leader: &Leader, st: &State) -> Result<(), Refusal> {
 }
 
 fn is_settled(st: &State) -> bool {
-    st.members.current_index() <= st.log.commit() && !st.members.current().is_joint()
+    let committed = st.members.current_index() <= st.log.commit();
+    let settled = committed || mutant!("d14_changes_overlap");
+    settled && !st.members.current().is_joint()
 }
 
 fn already_member(node: NodeId, address: &str) -> Refusal {
@@ -289,7 +291,9 @@ fn remove(
         }
         let voters = current.voters.iter().filter(|m| m.id != node).cloned().collect();
         let joint = Membership { outgoing: current.voters.clone(), voters, ..(*current).clone() };
-        append(leader, st, requester, node, joint)
+        let single = mutant!("d1_single_server_change");
+        let next = if single { Membership { outgoing: Vec::new(), ..joint } } else { joint };
+        append(leader, st, requester, node, next)
     } else {
         append(leader, st, requester, node, without_learner(&current, node))
     };
@@ -335,7 +339,8 @@ pub fn advance(leader: &mut Leader, st: &mut State) {
             leader.reconfigure.answer(st, requester, Err(refusal));
         }
     }
-    if st.members.current_index() > st.log.commit() {
+    let early = mutant!("d3_leaves_joint_early") && st.members.current().is_joint();
+    if st.members.current_index() > st.log.commit() && !early {
         return;
     }
     let current = st.members.current().clone();

@@ -106,7 +106,9 @@ fn note_run(peer: &mut Progress, incarnation: Incarnation) -> bool {
         if incarnation.counter() < peer.incarnation.counter() {
             return false;
         }
-        peer.restart(incarnation);
+        if !mutant!("b5_acks_of_older_runs") {
+            peer.restart(incarnation);
+        }
     }
     true
 }

@@ -21,7 +21,7 @@ pub enum Requester {
 }
 
 /// What followers were told in this term.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Answers(VecDeque<(Requester, Result<Accepted, Refusal>)>);
 
 impl Answers {
