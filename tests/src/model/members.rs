@@ -11,7 +11,7 @@ impl Peer {
         &self,
         own: Option<Index>,
         commit: Index,
-        actions: &mut Vec<Action>,
+        actions: &mut [Action],
     ) -> Result<(), String> {
         let Some(from) = own else { return Ok(()) };
         let at = self.configurations.iter().position(|(index, _)| *index >= from);
