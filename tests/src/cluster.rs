@@ -392,7 +392,8 @@ impl Cluster {
         let news = (node.commit, status.commit);
         let known = self.safety.committed_to(lineage);
         node.commit = status.commit;
-        self.safety.commits(place, node, news, leads, &old)?;
+        let new = safety::in_force(&node.log, lineage, node.id());
+        self.safety.commits(place, node.facts(), news, leads, [&old, &new])?;
         for index in known.0 + 1..=self.safety.committed_to(lineage).0 {
             let entry = disk::entry(&node.log, Index(index)).ok_or("an entry is missing")?;
             self.callers.committed(entry)?;
@@ -452,7 +453,7 @@ impl Cluster {
     fn send_all(&mut self, place: u64, messages: Vec<Message>) {
         for message in messages {
             let Some(node) = self.nodes.get(&place) else { return };
-            let backed = self.safety.leaves(place, &node.disk, &message);
+            let backed = self.safety.leaves(place, node.facts(), &message);
             self.note(place, backed);
             for to in self.places(&message) {
                 let line = show::message(place, to, &message);

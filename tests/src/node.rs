@@ -2,6 +2,7 @@
 //! what a driver is, without threads, and it can be stopped between any two of its steps.
 
 use crate::disk::{self, Disk, Kept};
+use crate::safety::Facts;
 use quorate_engine::consensus::command::{Entry, Payload};
 use quorate_engine::consensus::event::FetchId;
 use quorate_engine::consensus::raft::Raft;
@@ -94,6 +95,12 @@ impl Node {
     #[must_use]
     pub fn lineage(&self) -> ClusterId {
         self.disk.state.lineage
+    }
+
+    /// What is judged about it.
+    #[must_use]
+    pub fn facts(&self) -> Facts<'_> {
+        Facts { state: &self.disk.state, durable: &self.disk.log, log: &self.log }
     }
 
     /// Its core, unless it is down, or over because the lineage changes.

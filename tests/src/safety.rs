@@ -9,8 +9,7 @@
 //! * A vote, an acknowledgement or a request for a vote leaves only when the disk holds what it says;
 //!   nobody votes twice in a term, nobody votes while it abstains.
 
-use crate::disk::{self, Disk};
-use crate::node::Node;
+use crate::disk;
 use quorate_engine::consensus::command::{Entry, Payload};
 use quorate_engine::consensus::membership::{Member, Membership};
 use quorate_engine::consensus::message::{
@@ -29,6 +28,17 @@ pub type Check = Result<(), String>;
 struct Reign {
     place: u64,
     terms: Vec<Term>,
+}
+
+/// What is judged about a node: what its disk holds and what it has asked its disk for.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The durable hard state.
+    pub state: &'a HardState,
+    /// The durable log, from index 1 on.
+    pub durable: &'a [Entry],
+    /// The log as the core has asked for it, durable or not.
+    pub log: &'a [Entry],
 }
 
 /// What was ever true of the cluster.
@@ -112,17 +122,17 @@ impl Safety {
         holds(first == place, || format!("{first} and {place} both lead in term {term}"))
     }
 
-    /// A node says that everything in `(before, to]` is committed. `leads`: it leads that term. `old`:
-    /// the configuration that was in force when the batch began.
+    /// A node says that everything in `(before, to]` is committed. `leads`: it leads that term. `in_force`:
+    /// the configurations when the batch began and now.
     pub fn commits(
         &mut self,
         place: u64,
-        node: &Node,
+        facts: Facts<'_>,
         (before, to): (Index, Index),
         leads: Option<Term>,
-        old: &Membership,
+        in_force: [&Membership; 2],
     ) -> Check {
-        let (log, lineage) = (&node.log, node.lineage());
+        let (log, lineage) = (facts.log, facts.state.lineage);
         for index in before.0 + 1..=to.0 {
             let id = disk::entry(log, Index(index)).map_or(EntryId::ZERO, Entry::id);
             match (self.committed_at(lineage, Index(index)), leads) {
@@ -137,9 +147,8 @@ impl Safety {
                     holds(new == term, || {
                         format!("{place} commits {id} by counting {to}@{new} in term {term}")
                     })?;
-                    let new = in_force(log, lineage, node.id());
-                    let by = |m| self.check_quorum(place, node, Index(index), term, m);
-                    by(old).or_else(|_| by(&new))?;
+                    let by = |m| self.check_quorum(place, facts, Index(index), term, m);
+                    by(in_force[0]).or_else(|_| by(in_force[1]))?;
                     self.committed.entry(lineage).or_default().push(id);
                 }
             }
@@ -170,23 +179,23 @@ impl Safety {
     }
 
     /// A message leaves a place whose disk is in this state.
-    pub fn leaves(&mut self, place: u64, disk: &Disk, m: &Message) -> Check {
-        if m.cluster != disk.state.lineage {
+    pub fn leaves(&mut self, place: u64, facts: Facts<'_>, m: &Message) -> Check {
+        if m.cluster != facts.state.lineage {
             return Err(format!("{place} speaks for a lineage that is not durable"));
         }
         match &m.body {
-            Body::AppendEntries(_) => self.check_vote(place, disk, m, m.from),
-            Body::RequestVote(req) => self.check_request(place, disk, m, req),
-            Body::RequestVoteResponse(r) => self.check_grant(place, disk, m, r),
-            Body::AppendEntriesResponse(r) => self.check_ack(place, disk, m, r),
+            Body::AppendEntries(_) => self.check_vote(place, facts, m, m.from),
+            Body::RequestVote(req) => self.check_request(place, facts, m, req),
+            Body::RequestVoteResponse(r) => self.check_grant(place, facts, m, r),
+            Body::AppendEntriesResponse(r) => self.check_ack(place, facts, m, r),
             _ => Ok(()),
         }
     }
 
     /// The vote is on disk, or a later term is: then no other vote in that term can follow.
-    fn check_vote(&mut self, place: u64, disk: &Disk, m: &Message, vote: NodeId) -> Check {
+    fn check_vote(&mut self, place: u64, facts: Facts<'_>, m: &Message, vote: NodeId) -> Check {
         let key = (place, m.cluster, m.term);
-        if disk.state.term > m.term {
+        if facts.state.term > m.term {
             self.votes.entry(key).or_insert(vote);
         }
         holds(self.votes.get(&key) == Some(&vote), || {
@@ -194,30 +203,36 @@ impl Safety {
         })
     }
 
-    fn check_request(&mut self, place: u64, disk: &Disk, m: &Message, req: &RequestVote) -> Check {
+    fn check_request(
+        &mut self,
+        place: u64,
+        facts: Facts<'_>,
+        m: &Message,
+        req: &RequestVote,
+    ) -> Check {
         if req.pre {
             return Ok(());
         }
-        self.check_vote(place, disk, m, m.from)?;
+        self.check_vote(place, facts, m, m.from)?;
         let has = req.last == EntryId::ZERO
-            || disk::entry(&disk.log, req.last.index).is_some_and(|e| e.id() == req.last);
+            || disk::entry(facts.durable, req.last.index).is_some_and(|e| e.id() == req.last);
         holds(has, || format!("{place} campaigns with {}, which is not on its disk", req.last))
     }
 
     fn check_grant(
         &mut self,
         place: u64,
-        disk: &Disk,
+        facts: Facts<'_>,
         m: &Message,
         r: &RequestVoteResponse,
     ) -> Check {
         if r.pre {
             return Ok(());
         }
-        holds(disk.state.term >= m.term, || format!("{place} answers in a term not on disk"))?;
+        holds(facts.state.term >= m.term, || format!("{place} answers in a term not on disk"))?;
         if r.granted {
-            holds(!disk.state.abstaining, || format!("{place} votes while it abstains"))?;
-            self.check_vote(place, disk, m, m.to)?;
+            holds(!facts.state.abstaining, || format!("{place} votes while it abstains"))?;
+            self.check_vote(place, facts, m, m.to)?;
         }
         Ok(())
     }
@@ -225,15 +240,15 @@ impl Safety {
     fn check_ack(
         &mut self,
         place: u64,
-        disk: &Disk,
+        facts: Facts<'_>,
         m: &Message,
         r: &AppendEntriesResponse,
     ) -> Check {
-        holds(disk.state.term >= m.term, || format!("{place} answers in a term not on disk"))?;
+        holds(facts.state.term >= m.term, || format!("{place} answers in a term not on disk"))?;
         if r.verdict == AppendVerdict::StaleTerm || r.matched.is_zero() {
             return Ok(());
         }
-        let held = disk::entry(&disk.log, r.matched).map(|e| e.term);
+        let held = disk::entry(facts.durable, r.matched).map(|e| e.term);
         // A leader that is not known is one that a script made up.
         let led = self
             .reigns
@@ -251,17 +266,17 @@ impl Safety {
     fn check_quorum(
         &self,
         place: u64,
-        node: &Node,
+        facts: Facts<'_>,
         index: Index,
         term: Term,
         membership: &Membership,
     ) -> Check {
-        let wanted = disk::entry(&node.log, index).map(Entry::id);
+        let wanted = disk::entry(facts.log, index).map(Entry::id);
         let holds_it = |member: &&Member| {
-            if member.id == node.id() {
-                disk::entry(&node.disk.log, index).map(Entry::id) == wanted
+            if member.id == facts.state.node {
+                disk::entry(facts.durable, index).map(Entry::id) == wanted
             } else {
-                let acked = self.acked.get(&(node.lineage(), term, member.id));
+                let acked = self.acked.get(&(facts.state.lineage, term, member.id));
                 acked.is_some_and(|acked| *acked >= index)
             }
         };
