@@ -31,7 +31,7 @@ fn body(body: &Body) -> String {
         Body::Forward(f) => {
             let data: Vec<_> =
                 f.commands.iter().map(|c| String::from_utf8_lossy(c.data())).collect();
-            format!("Forward from={} [{}]", f.first, data.join(", "))
+            format!("Forward from={} [{}]", in_run(f.first), data.join(", "))
         }
         Body::ForwardResponse(r) => format!("ForwardResponse {}", forwarded(r)),
         Body::ChangeRequest(r) => format!("ChangeRequest {}", change(&r.change)),
@@ -86,13 +86,18 @@ fn vote_response(r: &RequestVoteResponse) -> String {
 fn forwarded(r: &ForwardResponse) -> String {
     match r {
         ForwardResponse::Appended { first, count, index } => {
-            format!("from={first} count={count} appended at {index}")
+            format!("from={} count={count} appended at {index}", in_run(*first))
         }
         ForwardResponse::Refused { first, count, refusal } => {
-            format!("from={first} count={count} refused: {refusal}")
+            format!("from={} count={count} refused: {refusal}", in_run(*first))
         }
-        ForwardResponse::Expected { next } => format!("expects {next}"),
+        ForwardResponse::Expected { next } => format!("expects {}", in_run(*next)),
     }
+}
+
+/// A number that a run gave, from 0.
+fn in_run(number: u64) -> u64 {
+    number % (1 << 40)
 }
 
 /// `add n4`, `remove 2`, `init n1`.

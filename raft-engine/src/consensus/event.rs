@@ -8,7 +8,7 @@ use super::types::Index;
 pub type ProposalId = u64;
 /// Names a waiting read.
 pub type ReadId = u64;
-/// Names a waiting change of membership.
+/// Names a waiting change of membership; below 2^40.
 pub type ChangeId = u64;
 /// Names a request for old entries.
 pub type FetchId = u64;

@@ -232,7 +232,8 @@ pub struct RequestVoteResponse {
 /// Proposals on their way to the leader of the envelope's term, and to nobody else.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Forward {
-    /// The place of the first in the stream from this run to this leader, from 0.
+    /// The place of the first in the stream from this run to this leader, which begins at
+    /// `Incarnation::first_number`: answers to an earlier run are about other places.
     pub first: u64,
     /// The proposals, in order.
     pub commands: Vec<Command>,
@@ -280,7 +281,7 @@ pub enum Change {
 /// A change on its way to the leader.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ChangeRequest {
-    /// Unique at the sender's run.
+    /// Unique at the sender, over its runs too.
     pub id: u64,
     /// `Add` or `Remove`.
     pub change: Change,

@@ -77,7 +77,7 @@ impl Requests {
         let new = || Stream {
             leader,
             term,
-            first: 0,
+            first: st.hard.incarnation.first_number(),
             waiting: VecDeque::new(),
             sent: 0,
             again_at: Time::NEVER,
@@ -152,7 +152,9 @@ impl Requests {
 
     /// The leader says whether it took a change.
     pub fn on_change_response(&mut self, st: &mut State, term: Term, r: &ChangeResponse) {
-        self.answered(st, r.id, term, r.result.clone());
+        if let Some(id) = r.id.checked_sub(st.hard.incarnation.first_number()) {
+            self.answered(st, id, term, r.result.clone());
+        }
     }
 
     /// The same, also from this node when it leads: what became of a change in that term.
@@ -277,7 +279,8 @@ impl Requests {
             let change = waiting.change.clone();
             let (leader, term) = (st.leader, st.term());
             waiting.sent = Some((leader, term, again_at));
-            st.send_free(leader, term, Body::ChangeRequest(ChangeRequest { id: *id, change }));
+            let id = st.hard.incarnation.first_number() + id;
+            st.send_free(leader, term, Body::ChangeRequest(ChangeRequest { id, change }));
         }
     }
 }

@@ -116,6 +116,13 @@ impl Incarnation {
         self.0 >> 40
     }
 
+    /// Where the numbers begin that this run gives to what it asks of others: an answer to an earlier
+    /// run is none of its own. Below 2^61, so that it can be counted on.
+    #[must_use]
+    pub fn first_number(self) -> u64 {
+        (self.counter() % (1 << 21)) << 40
+    }
+
     /// The next run in the same process: the counter grows, the random part stays.
     #[must_use]
     pub fn next_run(self) -> Incarnation {

@@ -34,7 +34,8 @@ impl Streams {
     ) -> Option<(u64, Vec<Command>)> {
         let stream = self.0.entry(m.from).or_default();
         if stream.incarnation != m.from_incarnation {
-            *stream = Stream { incarnation: m.from_incarnation, ..Stream::default() };
+            let next = m.from_incarnation.first_number();
+            *stream = Stream { incarnation: m.from_incarnation, next, ..Stream::default() };
         }
         let next = stream.next;
         let known = next.checked_sub(f.first).map_or(f.commands.len(), |n| n as usize);
