@@ -414,11 +414,12 @@ fn invite(peer: &mut Progress, st: &mut State) {
     st.out.send_now(message);
 }
 
-/// A learner does not join: it is taken out again, and whoever asked is told why.
+/// A learner does not join: it is taken out again, and whoever asked is told why. Not before an entry of
+/// this term is committed; it will say so again.
 pub fn on_join_refused(leader: &mut Leader, st: &mut State, from: NodeId, refused: &JoinRefused) {
     let current = st.members.current().clone();
     let waits = current.number == refused.number && current.learner(from).is_some();
-    if !waits || !is_settled(st) {
+    if !waits || !is_settled(st) || st.log.commit() < leader.term_start {
         return;
     }
     append_next(leader, st, without_learner(&current, from));
