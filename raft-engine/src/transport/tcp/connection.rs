@@ -1,9 +1,10 @@
 //! A connection that stands: frames in, frames out, until one side has enough.
 
 use super::queue::Drain;
+use super::ration::{Part, Ration};
 use super::runs::of_one_process;
 use super::socket::{self, Turn, first};
-use super::{Context, Event};
+use super::{Context, Event, UNFINISHED};
 use crate::consensus::types::{Incarnation, NodeId};
 use crate::transport::Inbound;
 use crate::transport::wire::hello::Hello;
@@ -11,6 +12,7 @@ use crate::transport::wire::{self, Envelope, Frame, HEADER, WireError};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -95,7 +97,8 @@ impl Link {
     }
 
     async fn read(&self, context: &Context) -> End {
-        let mut reader = FrameReader::new(context.options.stall_timeout);
+        let (stall, ration) = (context.options.stall_timeout, Arc::clone(&context.unfinished));
+        let mut reader = FrameReader::new(stall, ration);
         let mut run = self.run;
         loop {
             let frame = match reader.next(&self.stream).await {
@@ -143,14 +146,39 @@ impl Link {
 /// in the log: a slice of a shared block would keep all of that block in memory.
 struct FrameReader {
     block: BytesMut,
-    large: Option<(BytesMut, usize)>,
+    large: Option<Large>,
+    ration: Arc<Ration>,
     stall: Duration,
     turn: Turn,
 }
 
+/// A frame that is longer than a block takes.
+struct Large {
+    buffer: BytesMut,
+    len: usize,
+    part: Part,
+}
+
+impl Large {
+    /// Reads on, unless others need the room.
+    async fn read(&mut self, stream: &TcpStream, stall: Duration) -> io::Result<usize> {
+        let missing = self.len - self.buffer.len();
+        let mut buffer = (&mut self.buffer).limit(missing);
+        let lost = async {
+            self.part.is_lost().await;
+            Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a long frame was not finished, and others came since",
+            ))
+        };
+        socket::first(socket::read_some(stream, &mut buffer, Some(stall)), lost).await
+    }
+}
+
 impl FrameReader {
-    fn new(stall: Duration) -> FrameReader {
-        FrameReader { block: BytesMut::with_capacity(BLOCK), large: None, stall, turn: Turn::new() }
+    fn new(stall: Duration, ration: Arc<Ration>) -> FrameReader {
+        let block = BytesMut::with_capacity(BLOCK);
+        FrameReader { block, large: None, ration, stall, turn: Turn::new() }
     }
 
     /// The next frame, whole but unchecked. `None`: the other side is done.
@@ -160,11 +188,7 @@ impl FrameReader {
                 return Ok(Some(frame));
             }
             let read = match &mut self.large {
-                Some((buffer, len)) => {
-                    let missing = *len - buffer.len();
-                    let mut buffer = buffer.limit(missing);
-                    socket::read_some(stream, &mut buffer, Some(self.stall)).await?
-                }
+                Some(large) => large.read(stream, self.stall).await?,
                 None => {
                     let stall = (!self.block.is_empty()).then_some(self.stall);
                     let room = self.room();
@@ -187,8 +211,8 @@ impl FrameReader {
     }
 
     fn cut(&mut self) -> io::Result<Option<Bytes>> {
-        if let Some((buffer, _)) = self.large.take_if(|(buffer, len)| buffer.len() == *len) {
-            return Ok(Some(buffer.freeze()));
+        if let Some(large) = self.large.take_if(|large| large.buffer.len() == large.len) {
+            return Ok(Some(large.buffer.freeze()));
         }
         let Some(head) = self.block.first_chunk::<HEADER>().filter(|_| self.large.is_none()) else {
             return Ok(None);
@@ -204,7 +228,8 @@ impl FrameReader {
             let mut buffer = BytesMut::with_capacity(len);
             buffer.put_slice(&self.block);
             self.block.clear();
-            self.large = Some((buffer, len));
+            let part = self.ration.take(len, UNFINISHED);
+            self.large = Some(Large { buffer, len, part });
         }
         Ok(None)
     }

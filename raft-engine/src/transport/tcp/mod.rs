@@ -16,6 +16,7 @@ mod handshake;
 mod hub;
 mod peer;
 mod queue;
+mod ration;
 mod runs;
 mod socket;
 
@@ -24,6 +25,7 @@ use super::{Inbound, LocalIdentity, Sink, Transport};
 use crate::consensus::types::NodeId;
 use crate::error::{Error, ErrorKind};
 use hub::{Event, Hub};
+use ration::Ration;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -33,6 +35,8 @@ use tokio::task::AbortHandle;
 
 /// Frames on their way from the loop to the hub, which never waits for anything.
 const HUB_EVENTS: usize = 16 * 1024;
+/// Bytes of long frames that have begun and not ended, of all connections.
+const UNFINISHED: usize = 32 << 20;
 
 /// How a node uses TCP. Only the first two are settings of a service.
 #[derive(Clone, Debug)]
@@ -80,6 +84,7 @@ struct Context {
     options: TcpOptions,
     hub: mpsc::Sender<Event>,
     half_open: Arc<Semaphore>,
+    unfinished: Arc<Ration>,
     lost: Arc<AtomicU64>,
 }
 
@@ -135,6 +140,7 @@ impl Transport for Tcp {
             options: self.options.clone(),
             hub: hub.clone(),
             half_open: Arc::new(Semaphore::new(self.options.max_half_open)),
+            unfinished: Arc::default(),
             lost: self.lost.clone(),
         });
         let task = tokio::spawn(Hub::new(context).run(listener, events));
