@@ -4,6 +4,8 @@
 # make fix      format
 # make fuzz     libFuzzer over all targets, SECONDS_EACH=60 TARGET=frame; keeps what is new
 # make power-cut  root only: cut a real file system's power under wal and sled; ROUNDS=100 for more
+# make fuzz     libFuzzer over all targets, SECONDS=60 TARGET=frame; keeps what is new
+# make attack   ATTACKS=1000000 malformed connections and frames against a cluster that serves
 # make bench    all benchmarks; bench-cluster and so on for one, BENCH="--rounds 1" for options
 # make install  PREFIX=/usr/local DESTDIR=
 # make clean
@@ -14,6 +16,7 @@ VENV := .venv/bin
 TOOLS := $(or $(QUORATE_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/quorate-tools)
 
 .PHONY: demo test check fix fuzz power-cut bench clean setup lib golib python install \
+.PHONY: demo test check fix fuzz attack bench clean setup lib golib python install \
 	bench-protocol bench-engine bench-store bench-crossing bench-cluster bench-report \
 	test-rust test-c test-cpp test-python test-go test-linear test-mixed test-docs
 .DEFAULT_GOAL := help
@@ -81,7 +84,10 @@ fix:
 	gofmt -w bindings/go examples/go benches tests/linear
 
 fuzz: setup
-	@SECONDS_EACH="$(SECONDS_EACH)" TARGET="$(TARGET)" tests/fuzz/run
+	@SECONDS_EACH="$(SECONDS)" TARGET="$(TARGET)" tests/fuzz/run
+
+attack: setup
+	ATTACKS=$(or $(ATTACKS),1000000) cargo test --locked -p quorate-tests --test hostile attack -- --nocapture
 
 # No part of `make test`: it mounts a file system.
 power-cut:

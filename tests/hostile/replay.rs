@@ -30,6 +30,7 @@ fn corpus(target: &Target) -> Vec<Vec<u8>> {
 
 /// Shares the targets among as many threads as there are processors.
 fn on_all(work: impl Fn(&Target) + Sync) {
+    let _alone = crate::alone();
     let targets = fuzz::all();
     let next = std::sync::atomic::AtomicUsize::new(0);
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
