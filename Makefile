@@ -2,10 +2,9 @@
 # make test     set up, build and run all tests of all languages
 # make check    lints: format, clippy, header drift, licences (changes nothing)
 # make fix      format
-# make fuzz     libFuzzer over all targets, SECONDS_EACH=60 TARGET=frame; keeps what is new
-# make power-cut  root only: cut a real file system's power under wal and sled; ROUNDS=100 for more
 # make fuzz     libFuzzer over all targets, SECONDS=60 TARGET=frame; keeps what is new
 # make attack   ATTACKS=1000000 malformed connections and frames against a cluster that serves
+# make power-cut  root only: cut a real file system's power under wal and sled; ROUNDS=100 for more
 # make bench    all benchmarks; bench-cluster and so on for one, BENCH="--rounds 1" for options
 # make install  PREFIX=/usr/local DESTDIR=
 # make clean
@@ -15,8 +14,7 @@ LIB := target/release/libquorate.a
 VENV := .venv/bin
 TOOLS := $(or $(QUORATE_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/quorate-tools)
 
-.PHONY: demo test check fix fuzz power-cut bench clean setup lib golib python install \
-.PHONY: demo test check fix fuzz attack bench clean setup lib golib python install \
+.PHONY: demo test check fix fuzz attack power-cut bench clean setup lib golib python install \
 	bench-protocol bench-engine bench-store bench-crossing bench-cluster bench-report \
 	test-rust test-c test-cpp test-python test-go test-linear test-mixed test-docs
 .DEFAULT_GOAL := help
