@@ -20,6 +20,10 @@ use bytes::Bytes;
 pub const BASE_KEY: &str = "quorate.base";
 /// Bytes of one read while the log is looked through.
 const PIECE: usize = 1 << 20;
+/// So many entries in a row that can't be read end the search for what lies behind a damage. A page of
+/// a database that is lost takes fewer with it; a store that says it holds far more than it does would
+/// be asked for ever.
+const GAP: u64 = 1 << 16;
 
 /// A store of the host's own, used by one thread. The contract is that of `LogStore`: between two
 /// syncs a crash keeps a prefix of the calls, in order; `metadata_put` is atomic, durable on return
@@ -198,9 +202,17 @@ impl<S: HostStore> LogStore for Custom<S> {
         let mut left =
             Salvaged { rest: "what lay behind was removed".into(), ..Salvaged::default() };
         let mut end = begins.prev();
+        let mut gap = 0;
         left.found.prev_term = self.bounds.prev_term();
         for index in (first.max(begins).0..=last.0).map(Index) {
-            let Some((record, commit)) = self.alone(index)? else { continue };
+            let Some((record, commit)) = self.alone(index)? else {
+                gap += 1;
+                if gap == GAP {
+                    return corrupt(format!("none of {GAP} entries up to {index} can be read"));
+                }
+                continue;
+            };
+            gap = 0;
             let changes = (record.kind() == kind::MEMBERSHIP).then(|| record.clone());
             if !begins.is_zero() && index == end.next() && left.found.note(record).is_ok() {
                 (end, left.found.commit_hint) = (index, commit.min(index));

@@ -19,6 +19,8 @@ struct Content {
 #[derive(Clone, Copy, Debug)]
 enum Lie {
     EndsLater,
+    EndsFarAway,
+    HasNoEnd,
     BeginsLater,
     BeginsAtZero,
     EndsBeforeItBegins,
@@ -41,6 +43,8 @@ impl HostStore for Map {
         let (first, last) = (content.values.keys().next(), content.values.keys().next_back());
         let ends = first.copied().zip(last.copied()).map(|(first, last)| match content.lie {
             Some(Lie::EndsLater) => (first, last + 1),
+            Some(Lie::EndsFarAway) => (first, u64::MAX - 1),
+            Some(Lie::HasNoEnd) => (first, u64::MAX),
             Some(Lie::BeginsLater) => (first + 1, last),
             Some(Lie::BeginsAtZero) => (0, last),
             Some(Lie::EndsBeforeItBegins) => (last, first),
@@ -136,6 +140,8 @@ fn a_simple_store_keeps_the_contract() {
 fn a_store_that_lies_is_found_out_when_it_is_opened() {
     for lie in [
         Lie::EndsLater,
+        Lie::EndsFarAway,
+        Lie::HasNoEnd,
         Lie::BeginsLater,
         Lie::BeginsAtZero,
         Lie::EndsBeforeItBegins,
@@ -233,6 +239,20 @@ fn a_log_without_its_beginning_is_lost_whole() {
     assert!(map.content().values.is_empty());
     store.append(&[record(1, 9)], Index(0)).expect("from the beginning");
     assert_eq!(Custom::new(map).open().expect("opens").last, Index(1));
+}
+
+/// It says that it holds more entries than there is time to ask for.
+#[test]
+fn a_log_of_which_too_much_cannot_be_read_is_not_salvaged() {
+    for lie in [Lie::EndsFarAway, Lie::HasNoEnd] {
+        let map = written();
+        map.content().lie = Some(lie);
+        let mut store = Custom::new(map.clone());
+        assert!(store.open().expect_err("it lies").is_damage());
+        let error = store.salvage().expect_err("it would take for ever");
+        assert!(error.is_damage() && error.message.contains("can be read"), "{error}");
+        assert_eq!(map.content().values.len(), 5, "nothing is changed");
+    }
 }
 
 #[test]
