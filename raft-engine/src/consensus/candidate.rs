@@ -33,6 +33,9 @@ impl Candidate {
         st.hard.voted_for = st.id();
         let own_vote = st.out.write_hard_state();
         let mut candidate = Candidate { pre: false, round: 0, votes: BTreeMap::new(), own_vote };
+        if mutant!("a4_own_vote_before_sync") {
+            candidate.votes.insert(st.id(), true);
+        }
         candidate.request(st, transfer);
         candidate
     }
@@ -51,8 +54,13 @@ impl Candidate {
         answer: &RequestVoteResponse,
     ) -> Transition {
         let round = answer.round == self.round || mutant!("a4_any_round_counts");
-        if !round || answer.pre != self.pre {
+        let asked = (round && answer.pre == self.pre) || mutant!("c5_pre_votes_elect");
+        if !asked {
             return Transition::Stay;
+        }
+        if mutant!("a7_refusal_moves_vote") && !answer.granted {
+            st.hard.voted_for = from;
+            st.out.write_hard_state();
         }
         self.votes.insert(from, answer.granted);
         self.outcome(st)
@@ -86,6 +94,8 @@ pub fn ask_voters(st: &mut State, round: u64, pre: bool, transfer: bool) {
     for voter in membership.all_voters().filter(|v| v.id != me) {
         if pre {
             st.send_free(voter.id, st.term().next(), Body::RequestVote(body.clone()));
+        } else if mutant!("a2_request_before_sync") {
+            st.send_free(voter.id, st.term(), Body::RequestVote(body.clone()));
         } else {
             st.send_when_durable(voter.id, Body::RequestVote(body.clone()));
         }

@@ -12,12 +12,15 @@ pub fn on_request_vote(st: &mut State, leads: bool, m: &Message, req: &RequestVo
         return Transition::Stay;
     }
     let hears = st.hears_leader() && st.leader != m.from && !mutant!("c7_lease_ignored");
-    let protected = leads || hears;
+    let protected = (leads && !mutant!("c7_leader_heeds_candidates")) || hears;
     if protected && !req.transfer {
         return Transition::Stay;
     }
     if req.pre {
         let granted = m.term > st.term() && may_have_vote(st, req);
+        if granted && mutant!("c4_pre_vote_refreshes_timer") {
+            st.reset_election();
+        }
         let term = if granted { m.term } else { st.term() };
         st.send_free(m.from, term, answer(req, granted));
         return Transition::Stay;
@@ -35,11 +38,15 @@ fn on_vote(st: &mut State, m: &Message, req: &RequestVote) -> Transition {
     let free = st.hard.voted_for.is_zero()
         || st.hard.voted_for == m.from
         || (req.transfer && mutant!("a6_transferee_gets_vote"));
-    let granted = m.term == st.term() && free && st.leader.is_zero() && may_have_vote(st, req);
+    let again = mutant!("a1_second_grant_unchecked") && st.hard.voted_for == m.from;
+    let fresh = again || may_have_vote(st, req);
+    let granted = m.term == st.term() && free && st.leader.is_zero() && fresh;
     if granted {
         if st.hard.voted_for.is_zero() || mutant!("a6_transferee_gets_vote") {
             st.hard.voted_for = m.from;
-            st.out.write_hard_state();
+            if !mutant!("a3_vote_never_stored") {
+                st.out.write_hard_state();
+            }
         }
         st.reset_election();
         if mutant!("a2_vote_before_sync") {
@@ -61,7 +68,8 @@ fn may_have_vote(st: &State, req: &RequestVote) -> bool {
     } else {
         req.last >= last
     };
-    fresh && (!st.hard.abstaining || mutant!("d10_abstainer_votes"))
+    let votes = !mutant!("c8_learner_refuses_its_vote") || st.may_campaign();
+    fresh && votes && (!st.hard.abstaining || mutant!("d10_abstainer_votes"))
 }
 
 /// The number of a committed configuration that does not have the candidate, which knows none that is
@@ -73,7 +81,7 @@ fn removed(st: &State, candidate: NodeId, number: u64) -> Option<u64> {
         && committed.contains(st.id())
         && !committed.contains(candidate)
         && !st.members.current().contains(candidate);
-    gone.then_some(committed.number)
+    (gone && !mutant!("a13_removed_is_not_told")).then_some(committed.number)
 }
 
 fn answer(req: &RequestVote, granted: bool) -> Body {

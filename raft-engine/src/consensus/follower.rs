@@ -26,7 +26,7 @@ impl Follower {
             return Transition::Stay;
         }
         let (round, commit, empty) = (req.round, req.commit, req.entries.is_empty());
-        if !st.log.contains(req.prev) {
+        if !st.log.contains(req.prev) && !mutant!("b4_prev_unchecked") {
             let hint = st.log.not_above(req.prev);
             self.answer_now(st, from, AppendVerdict::Mismatch, hint, round);
             return Transition::Stay;
@@ -86,6 +86,9 @@ impl Follower {
             return AppendVerdict::DiskFull;
         }
         let verified = Index(prev.index.0 + entries.len() as u64);
+        if mutant!("b3_prev_is_cut_too") && !st.truncate(prev.index) {
+            return AppendVerdict::Mismatch;
+        }
         let is_news =
             |e: &Entry| st.log.term(e.index) != Some(e.term) || mutant!("b3_delete_then_append");
         let news = entries.iter().position(is_news);
@@ -115,6 +118,7 @@ impl Follower {
         empty: bool,
     ) {
         let matched = self.verified.min(st.log.durable());
+        let matched = if mutant!("a2_all_is_acknowledged") { self.verified } else { matched };
         let all = matched == self.verified;
         let news = self.answered != (round, matched);
         if verdict != AppendVerdict::Matched || (news && (all || empty || self.answered.0 != round))
@@ -164,7 +168,9 @@ impl Follower {
 
     /// All that this node ever acknowledged is here again: it may vote.
     fn end_repair(&mut self, st: &mut State) {
-        let whole = |to| self.term == st.term() && self.verified.min(st.log.durable()) >= to;
+        let early = mutant!("d10_repair_ends_early");
+        let whole =
+            |to| early || (self.term == st.term() && self.verified.min(st.log.durable()) >= to);
         if st.hard.abstaining && self.repair_to.is_some_and(whole) {
             st.hard.abstaining = false;
             st.hard.joining = false;

@@ -48,7 +48,7 @@ pub fn on_join(st: &mut State, m: &Message, join: &Join) {
     let stale = join.for_incarnation != st.hard.incarnation
         || m.cluster == st.hard.lineage
         || (left && join.number <= st.hard.number_floor);
-    if stale {
+    if stale && !(mutant!("d9_stale_join_believed") && m.cluster != st.hard.lineage) {
         return;
     }
     match accept(st, m.cluster, join.number) {
@@ -67,7 +67,9 @@ fn accept(st: &State, cluster: ClusterId, number: u64) -> Result<HardState, Refu
     let (term, voted_for, cut_to) = match (st.standing(), &st.hard.former) {
         (Standing::Fresh, _) => (Term::ZERO, NodeId::ZERO, Index::ZERO),
         (Standing::Former, Some(f)) if f.lineage == cluster => {
-            (f.term, f.voted_for, f.left_at.index)
+            let vote =
+                if mutant!("a9_joiner_forgets_its_vote") { NodeId::ZERO } else { f.voted_for };
+            (f.term, vote, f.left_at.index)
         }
         (Standing::HasData | Standing::FormerWithData, _) => {
             return Err(has_data(st.id(), "its address"));
@@ -81,7 +83,7 @@ fn accept(st: &State, cluster: ClusterId, number: u64) -> Result<HardState, Refu
         lineage: cluster,
         term,
         voted_for,
-        abstaining: true,
+        abstaining: !mutant!("d10_joiner_votes"),
         cut_pending: true,
         joining: true,
         cut_to,
@@ -98,7 +100,7 @@ pub fn on_not_member(st: &mut State, from: NodeId, says: &NotMember) {
     let own = st.members.current();
     let may_be_dead = st.members.current_index() > st.log.commit() || !own.contains(st.id());
     let newer = says.number > own.number || (says.number == own.number && may_be_dead);
-    let news = newer && says.number > st.number_floor();
+    let news = (newer && says.number > st.number_floor()) || mutant!("a13_any_removal_believed");
     if news && own.contains(from) && !st.is_standalone() {
         st.leave(says.number);
     }
@@ -125,6 +127,8 @@ pub fn leave_if_removed(st: &mut State) {
         return;
     }
     let settled = st.members.at(st.log.settled());
+    let committed = !mutant!("d4_leaves_before_the_commit");
+    let settled = if committed { settled } else { st.members.current() };
     let removed = settled.number > st.number_floor()
         && !settled.is_joint()
         && !settled.contains(st.id())

@@ -101,7 +101,11 @@ impl Log {
 
     /// Committed and durable here: what a crash of every process would leave.
     pub fn settled(&self) -> Index {
-        self.commit.min(self.durable)
+        if mutant!("b10_applied_before_durable") {
+            self.commit
+        } else {
+            self.commit.min(self.durable)
+        }
     }
 
     /// The term of an entry, or of the one before the first. `None` where the log was compacted away
@@ -141,7 +145,9 @@ impl Log {
     pub fn append(&mut self, entries: &[Entry], seq: u64) {
         let Some(head) = entries.first() else { return };
         debug_assert_eq!(head.index, self.last.next(), "entries follow without a gap");
-        if self.undurable.back().is_none_or(|&(_, newest)| newest != seq) {
+        let known = mutant!("b13_completion_by_index")
+            && self.undurable.iter().any(|&(first, _)| first == head.index);
+        if !known && self.undurable.back().is_none_or(|&(_, newest)| newest != seq) {
             self.undurable.push_back((head.index, seq));
         }
         for entry in entries {
@@ -164,7 +170,9 @@ impl Log {
         while self.terms.back().is_some_and(|&(first, _)| first > keep) {
             self.terms.pop_back();
         }
-        while self.undurable.back().is_some_and(|&(first, _)| first > keep) {
+        while self.undurable.back().is_some_and(|&(first, _)| first > keep)
+            && !mutant!("b13_completion_by_index")
+        {
             self.undurable.pop_back();
         }
         self.last = keep;
@@ -222,7 +230,7 @@ impl Log {
         let Some(last) = entries.last() else { return };
         debug_assert_eq!(entries[0].index, self.handed.next(), "each entry once, in order");
         let bytes = entries.iter().map(Entry::size).sum();
-        self.handed = last.index;
+        self.handed = if mutant!("b19_page_ends_too_far") { self.settled() } else { last.index };
         self.unapplied.push_back((last.index, bytes));
         self.unapplied_bytes += bytes;
     }

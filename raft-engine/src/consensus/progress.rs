@@ -91,7 +91,8 @@ impl Progress {
 
     /// Goes back to asking, from `next` on but never from what it is known to have.
     pub fn probe_from(&mut self, next: Index) {
-        self.next = next.max(self.matched.next());
+        let known = !mutant!("b20_late_conflict_rewinds");
+        self.next = if known { next.max(self.matched.next()) } else { next };
         self.mode = Mode::Probe { asked: false };
         self.inflights = Inflights::default();
         self.fetch = None;

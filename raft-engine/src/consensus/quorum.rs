@@ -18,6 +18,9 @@ pub enum Outcome {
 /// The highest index that a majority of each half has, by what each voter is known to have (§5.3).
 /// 0 without voters.
 pub fn committed(membership: &Membership, matched: impl Fn(NodeId) -> Index) -> Index {
+    if mutant!("b8_learners_commit") {
+        return median(&membership.everyone().cloned().collect::<Vec<_>>(), &matched);
+    }
     let voters = median(&membership.voters, &matched);
     let halves = membership.is_joint() && !mutant!("d5_new_half_commits");
     if halves { voters.min(median(&membership.outgoing, &matched)) } else { voters }
@@ -26,7 +29,7 @@ pub fn committed(membership: &Membership, matched: impl Fn(NodeId) -> Index) -> 
 /// How an election stands, by what each voter answered (§5.2).
 pub fn election(membership: &Membership, vote: impl Fn(NodeId) -> Option<bool>) -> Outcome {
     let voters = tally(&membership.voters, &vote);
-    if !membership.is_joint() {
+    if !membership.is_joint() || mutant!("d5_new_half_elects") {
         return voters;
     }
     match (voters, tally(&membership.outgoing, &vote)) {
@@ -43,13 +46,15 @@ pub fn majority(membership: &Membership, yes: impl Fn(NodeId) -> bool) -> bool {
 
 fn median(voters: &[Member], matched: impl Fn(NodeId) -> Index) -> Index {
     let mut all: Vec<Index> = voters.iter().map(|m| matched(m.id)).collect();
-    all.sort_unstable_by(|a, b| b.cmp(a));
+    if !mutant!("b6_progress_unsorted") {
+        all.sort_unstable_by(|a, b| b.cmp(a));
+    }
     let off = usize::from(mutant!("b7_quorum_off_by_one"));
     all.get((all.len() / 2).saturating_sub(off)).copied().unwrap_or(Index::ZERO)
 }
 
 fn tally(voters: &[Member], vote: impl Fn(NodeId) -> Option<bool>) -> Outcome {
-    let needed = voters.len() / 2 + 1;
+    let needed = voters.len() / 2 + usize::from(!mutant!("b7_half_elects"));
     let count = |answer| voters.iter().filter(|m| vote(m.id) == Some(answer)).count();
     if voters.is_empty() {
         Outcome::Lost

@@ -262,7 +262,9 @@ impl Raft {
             Body::Identity(_) | Body::NotJoined(_) | Body::JoinRefused(_) => {
                 return self.role.on_message(&mut self.st, &m);
             }
-            _ if m.cluster == self.st.hard.lineage => return self.on_member_message(m),
+            _ if m.cluster == self.st.hard.lineage || mutant!("d13_any_cluster_is_heard") => {
+                return self.on_member_message(m);
+            }
             Body::AppendEntries(_) => join::on_foreign_append(&mut self.st, m.from),
             _ => {}
         }
@@ -284,6 +286,9 @@ impl Raft {
         } else {
             st.newest_incarnation(m.from)
         };
+        if mutant!("g11_older_runs_are_heard") {
+            return true;
+        }
         if m.from_incarnation != newest {
             let term = st.term();
             st.send_free(m.from, term, Body::Superseded(Superseded { by: newest }));
@@ -321,17 +326,21 @@ impl Raft {
                 answer_stale(st, m.from);
                 return Transition::Stay;
             }
-            Body::RequestVoteResponse(ref r) if newer && !(r.pre && r.granted) => {
+            Body::RequestVoteResponse(ref r)
+                if newer && !(r.pre && (r.granted || mutant!("c2_pre_vote_hides_terms"))) =>
+            {
                 st.adopt(m.term);
                 return Transition::Follow;
             }
             Body::RequestVoteResponse(ref r) if r.pre => {}
             Body::AppendEntries(_) | Body::AppendEntriesResponse(_) | Body::TimeoutNow if newer => {
                 st.adopt(m.term);
-                self.change_role(Transition::Follow);
+                if !mutant!("a11_leader_outlives_its_term") {
+                    self.change_role(Transition::Follow);
+                }
             }
             Body::AppendEntriesResponse(_) | Body::RequestVoteResponse(_) | Body::TimeoutNow
-                if m.term < st.term() =>
+                if m.term < st.term() && !mutant!("b5_answers_of_older_terms") =>
             {
                 return Transition::Stay;
             }
@@ -416,6 +425,9 @@ impl Raft {
                 if mutant!("a5_step_down_clears_vote") {
                     st.hard.voted_for = NodeId::ZERO;
                     st.out.write_hard_state();
+                }
+                if mutant!("b9_step_down_cuts_the_log") && self.role.leads() {
+                    st.truncate(st.log.commit());
                 }
                 if self.role.leads() {
                     st.reset_election(); // The others' timers run: only votes and leaders stop them.

@@ -129,7 +129,8 @@ impl State {
     /// may be the only one that has the entry which removes it.
     pub fn may_campaign(&self) -> bool {
         let committed = self.members.at(self.log.commit());
-        let voter = self.members.current().is_voter(self.id()) || committed.is_voter(self.id());
+        let leaving = committed.is_voter(self.id()) && !mutant!("d7_removed_voter_never_campaigns");
+        let voter = self.members.current().is_voter(self.id()) || leaving;
         (voter || mutant!("c9_learner_campaigns")) && !self.hard.abstaining
     }
 
@@ -184,16 +185,20 @@ impl State {
     pub fn adopt(&mut self, term: Term) {
         debug_assert!(term > self.hard.term, "terms only grow");
         self.hard.term = term;
-        self.hard.voted_for = NodeId::ZERO;
+        if !mutant!("a1_vote_outlives_its_term") {
+            self.hard.voted_for = NodeId::ZERO;
+        }
         self.leader = NodeId::ZERO;
         self.heard_at = None;
-        self.out.write_hard_state();
+        if !mutant!("a3_term_never_stored") {
+            self.out.write_hard_state();
+        }
     }
 
     /// Sends a message of this term: now if term and vote are durable, else once they are.
     pub fn send(&mut self, to: NodeId, body: Body) {
         let message = self.message(to, self.hard.term, body);
-        if self.out.hard_durable() {
+        if self.out.hard_durable() || mutant!("a2_answer_before_its_term") {
             self.out.send_now(message);
         } else {
             self.out.send_after(message);
@@ -203,7 +208,7 @@ impl State {
     /// Sends a message once all that was asked of the disk so far is durable.
     pub fn send_when_durable(&mut self, to: NodeId, body: Body) {
         let message = self.message(to, self.hard.term, body);
-        if self.out.all_durable() {
+        if self.out.all_durable() || mutant!("a2_ack_before_sync") {
             self.out.send_now(message);
         } else {
             self.out.send_after(message);
@@ -269,7 +274,7 @@ impl State {
         self.log.truncate(keep);
         self.out.cut(keep);
         self.last_application = self.last_application.min(keep);
-        if self.members.truncate(keep) {
+        if !mutant!("d6_configuration_outlives_its_entry") && self.members.truncate(keep) {
             let number = self.members.current().number;
             self.notice(Notice::MembershipChanged { number });
         }

@@ -47,7 +47,8 @@ fn salvage(
     }
     let Salvaged { found, rest, .. } = left;
     let text = format!("{}; the log was cut after entry {}, and {rest}", damage.flaw(), found.last);
-    let state = HardState { abstaining: true, ..state };
+    let abstaining = !mutant!("g3_cut_without_abstaining");
+    let state = HardState { abstaining, ..state };
     let mut stored = begin(store, state, found, draw)?;
     stored.damage = Some(text.into());
     Ok(stored)
@@ -77,11 +78,11 @@ fn begin(
     draw: Draw<'_>,
 ) -> Result<Stored, Error> {
     let mut stored = Stored::new(state, found).map_err(Error::opening)?;
-    let run = stored.state.incarnation.counter() + 1;
+    let run = stored.state.incarnation.counter() + u64::from(!mutant!("b5_runs_share_a_number"));
     stored.state.incarnation = Incarnation(run << 40 | draw()? >> 24);
     stored.state.closed = false;
     put_state(store, &stored.state).map_err(Error::opening)?;
-    if stored.state.cut_pending {
+    if stored.state.cut_pending && !mutant!("g13_interrupted_cut_is_forgotten") {
         stored.finish_cut(store).map_err(Error::opening)?;
     }
     Ok(stored)

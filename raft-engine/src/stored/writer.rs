@@ -72,20 +72,24 @@ impl LogWriter {
             self.execute(write, &mut round)?;
         }
         self.append(&mut round)?;
-        if round.unsynced {
+        if round.unsynced && !mutant!("g2_round_is_not_synced") {
             self.store.sync()?;
         }
         Ok(round)
     }
 
     fn execute(&mut self, write: Write, round: &mut Round) -> Result<(), StorageError> {
-        if let Some(state) = write.state {
+        if let Some(state) = write.state
+            && !mutant!("a3_state_never_written")
+        {
             put_state(&mut *self.store, &state)?;
             self.stored.state = state;
         }
         if let Some(keep) = write.keep_to {
             self.append(round)?;
-            self.store.truncate_suffix(keep.next())?;
+            if !mutant!("b12_cut_never_written") {
+                self.store.truncate_suffix(keep.next())?;
+            }
             self.stored.cut(keep);
             round.unsynced = true;
         }

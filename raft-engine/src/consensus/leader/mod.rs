@@ -11,14 +11,16 @@ use self::read_index::Reads;
 use self::reconfigure::Reconfigure;
 use super::command::{Command, Entry, Payload};
 use super::event::FetchId;
+use super::membership::{Member, Membership};
 use super::message::{AppendEntriesResponse, Message};
 use super::progress::Progress;
 use super::quorum;
 use super::ready::ProposalOutcome;
 use super::refusal::{Reason, Refusal};
 use super::state::{State, Transition};
-use super::types::{Index, NodeId, Time};
+use super::types::{Address, Index, NodeId, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// What only a leader has.
 #[derive(Clone, Debug)]
@@ -124,7 +126,7 @@ impl Leader {
 
     /// Proposals that a follower passes on.
     pub fn on_forward(&mut self, st: &mut State, m: &Message, f: &super::message::Forward) {
-        if m.term != st.term() {
+        if m.term != st.term() && !mutant!("h2_stale_forward_is_taken") {
             return; // Meant for another reign; the sender finds out by itself what became of them.
         }
         let Some((first, commands)) = self.streams.next(st, m, f) else { return };
@@ -236,7 +238,13 @@ impl Leader {
 
     /// Commits what a majority of each half has durably, if it is of this term (§5.3, §5.4.2).
     fn advance_commit(&mut self, st: &mut State) {
-        let membership = st.members.current().clone();
+        let membership = if mutant!("d2_configuration_from_its_commit_on") {
+            st.members.at(st.log.commit()).clone()
+        } else if mutant!("d15_removed_leader_counts_itself") {
+            with_voter(st.members.current(), st.id())
+        } else {
+            st.members.current().clone()
+        };
         let index = quorum::committed(&membership, |id| self.matched(st, id));
         let before = st.log.commit();
         let own = index >= self.term_start || mutant!("b1_commit_of_prior_term");
@@ -276,4 +284,13 @@ impl Leader {
                 id == st.id() || self.peers.get(&id).and_then(|p| p.heard_at).is_some_and(recent)
             })
     }
+}
+
+/// For the mistake `d15_removed_leader_counts_itself`.
+fn with_voter(membership: &Arc<Membership>, id: NodeId) -> Arc<Membership> {
+    let mut counted = (**membership).clone();
+    if !counted.voters.iter().any(|voter| voter.id == id) {
+        counted.voters.push(Member { id, address: Address::from("") });
+    }
+    Arc::new(counted)
 }

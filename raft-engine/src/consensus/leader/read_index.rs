@@ -65,8 +65,7 @@ impl Reads {
     pub fn on_ack(&mut self, st: &mut State, peers: &BTreeMap<NodeId, Progress>) {
         while let Some((round, index, _)) = self.rounds.front() {
             let (round, index) = (*round, *index);
-            let acked =
-                |id| id == st.id() || peers.get(&id).is_some_and(|p| p.acked_round >= round);
+            let acked = |id| id == st.id() || peers.get(&id).is_some_and(|p| answered(p, round));
             if !quorum::majority(st.members.current(), acked) {
                 return;
             }
@@ -77,6 +76,9 @@ impl Reads {
 
     /// This node leads no more: callers here are told why; followers ask again by themselves.
     pub fn give_up(self, st: &mut State, why: &Refusal) {
+        if mutant!("h10_readers_are_dropped") {
+            return;
+        }
         let next = self.next.into_iter().flat_map(|(_, readers)| readers);
         let rounds = self.rounds.into_iter().flat_map(|(_, _, readers)| readers);
         for reader in self.new.into_iter().chain(next).chain(rounds) {
@@ -85,6 +87,11 @@ impl Reads {
             }
         }
     }
+}
+
+/// A follower answered that heartbeat, or a later one.
+fn answered(peer: &Progress, round: u64) -> bool {
+    peer.acked_round >= round || (mutant!("f2_any_answer_confirms") && peer.acked_round > 0)
 }
 
 fn allow(st: &mut State, reader: Reader, index: Index) {

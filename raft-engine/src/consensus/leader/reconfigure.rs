@@ -65,6 +65,9 @@ impl Reconfigure {
     pub fn give_up(self, st: &mut State) {
         let discovery = self.discovery.map(|d| d.requester);
         for requester in self.early.into_iter().map(|(r, _)| r).chain(discovery) {
+            if mutant!("h10_changes_are_dropped") {
+                return;
+            }
             if let Requester::Local(id) = requester {
                 let refusal = Refusal::new(Reason::NoLeader, "this node does not lead any more");
                 st.change_answers.push((id, Err(refusal)));
@@ -340,11 +343,16 @@ pub fn advance(leader: &mut Leader, st: &mut State) {
         }
     }
     let early = mutant!("d3_leaves_joint_early") && st.members.current().is_joint();
+    let early =
+        early || mutant!("d7_leader_leaves_early") && !st.members.current().is_voter(st.id());
     if st.members.current_index() > st.log.commit() && !early {
         return;
     }
     let current = st.members.current().clone();
     leader.peers.values_mut().for_each(|peer| invite(peer, st));
+    if current.is_joint() && mutant!("d3_never_leaves_joint") {
+        return;
+    }
     if current.is_joint() {
         let last = Membership { outgoing: Vec::new(), ..(*current).clone() };
         append_next(leader, st, last);
@@ -366,7 +374,8 @@ fn caught_up(leader: &mut Leader, st: &State, learner: NodeId) -> bool {
     let last = st.log.last().index;
     let Some(peer) = leader.peers.get_mut(&learner) else { return false };
     let (target, since) = *peer.catch_up.get_or_insert((last, st.now));
-    if peer.matched < target || peer.abstaining {
+    let counts = peer.matched >= target || mutant!("d17_promoted_behind");
+    if !counts || (peer.abstaining && !mutant!("d10_promoted_unrepaired")) {
         return false;
     }
     peer.catch_up = Some((last, st.now));
@@ -376,7 +385,8 @@ fn caught_up(leader: &mut Leader, st: &State, learner: NodeId) -> bool {
 /// The configuration without this leader is committed: everybody is told, the fittest campaigns, and
 /// this node leaves (thesis §4.2.2).
 fn hand_over_and_leave(leader: &mut Leader, st: &mut State, current: &Membership) {
-    if st.log.settled() < st.members.current_index() {
+    let early = mutant!("d7_leader_leaves_early");
+    if st.log.settled() < st.members.current_index() && !early {
         return;
     }
     for peer in leader.peers.values_mut() {

@@ -66,12 +66,17 @@ pub fn on_response(
         return;
     }
     // A new run that ends before what was counted of an earlier one forgot it, and may not know.
-    let forgot = peer.incarnation != before && r.last_index < peer.counted;
+    let forgot = peer.incarnation != before
+        && r.last_index < peer.counted
+        && !mutant!("d10_forgotten_tail_goes_unnoticed");
     peer.heard_at = Some(st.now);
     peer.acked_round = peer.acked_round.max(r.round);
     peer.abstaining = r.abstaining;
     if (forgot || r.abstaining) && peer.repair_to.is_none() {
         peer.repair_to = Some(last);
+    }
+    if mutant!("b4_any_answer_acknowledges") {
+        peer.ack(r.last_index.min(last));
     }
     if r.matched > last {
         let (node, matched) = (m.from, r.matched);
@@ -119,6 +124,8 @@ fn has_room(peer: &Progress, st: &State) -> bool {
 
 fn send_batch(peer: &mut Progress, st: &mut State, round: u64, entries: Vec<Entry>) {
     let Some(last) = entries.last().map(|entry| entry.index) else { return };
+    let skipped = usize::from(mutant!("b18_gap_in_packing") && entries.len() > 1);
+    let entries = if skipped > 0 { entries[skipped..].to_vec() } else { entries };
     let bytes = entries.iter().map(Entry::size).sum();
     send(peer, st, round, entries);
     peer.inflights.add(last, bytes);

@@ -143,7 +143,9 @@ impl StateFile {
             write_block(file.as_ref(), 2 * generation, &state.encode(generation))?;
             write_block(file.as_ref(), 2 * generation + 1, &state.encode(generation))?;
         }
-        file.sync_data()?;
+        if !mutant!("g2_new_state_is_not_synced") {
+            file.sync_data()?;
+        }
         fs.rename(&unfinished, path)?;
         fs.sync_dir(path.parent().unwrap_or(Path::new(".")))?;
         Ok(StateFile { path: path.into(), file, state, generation: 1, rotten: Vec::new() })
@@ -176,7 +178,7 @@ impl StateFile {
     /// be able to lose the other.
     pub fn write(&mut self, state: State) -> io::Result<()> {
         self.write_through(state)?;
-        self.file.sync_data()
+        if mutant!("g2_state_is_not_synced") { Ok(()) } else { self.file.sync_data() }
     }
 
     /// Writes a new state that the next sync of the whole file system makes durable; the one before
@@ -198,7 +200,7 @@ impl StateFile {
 
 /// The first block of a generation.
 fn block_of(generation: u64) -> u64 {
-    2 * (generation % 2)
+    if mutant!("a1_state_is_overwritten_in_place") { 0 } else { 2 * (generation % 2) }
 }
 
 fn write_block(file: &dyn File, block: u64, sector: &[u8; LEN]) -> io::Result<()> {

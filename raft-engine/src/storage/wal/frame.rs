@@ -147,7 +147,7 @@ impl<'a> Frame<'a> {
                     return false;
                 };
                 rest = tail;
-                crc32c::crc32c(payload) == crc
+                crc32c::crc32c(payload) == crc || mutant!("g3_payload_is_not_verified")
             }),
             _ => true,
         }) && rest.is_empty()
@@ -335,7 +335,9 @@ impl Builder {
 
 fn crc_of(salt: u64, offset: u64, head: &[u8]) -> u32 {
     let mut place = [0; 16];
-    place[..8].copy_from_slice(&salt.to_le_bytes());
+    if !mutant!("g8_salt_is_not_covered") {
+        place[..8].copy_from_slice(&salt.to_le_bytes());
+    }
     place[8..].copy_from_slice(&offset.to_le_bytes());
     crc32c::crc32c_append(crc32c::crc32c(&place), &head[4..])
 }

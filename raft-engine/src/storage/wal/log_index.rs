@@ -80,7 +80,7 @@ impl LogIndex {
     pub fn cut(&mut self, keep_to: Index) {
         if self.bounds.cut(keep_to) {
             self.drop_back();
-            self.slot_due = true;
+            self.slot_due = !mutant!("b12_reader_meets_what_was_cut");
         }
     }
 

@@ -80,10 +80,14 @@ impl Pending {
     /// Writes the steps of the frame.
     pub fn build(&self, builder: &mut Builder, link: Option<&Link>) {
         builder.begin();
-        if let Some(link) = link {
+        if let Some(link) = link
+            && !mutant!("g13_link_is_missing")
+        {
             builder.link(link);
         }
-        if let Some(keep_to) = self.cut {
+        if let Some(keep_to) = self.cut
+            && !mutant!("b12_cut_is_in_no_frame")
+        {
             builder.truncate(keep_to);
         }
         if let Some((last, last_term)) = self.compact {

@@ -149,6 +149,9 @@ impl<'a> Scan<'a> {
     /// read where the end may be: what is recovered counts as durable from now on.
     pub fn settle(&self) -> Result<(), StorageError> {
         for segment in self.candidates.values().rev() {
+            if mutant!("g13_recovered_end_is_not_synced") {
+                break;
+            }
             let file = open(self.fs, &segment.path)?;
             let settled = file.sync_data().and_then(|()| file.evict());
             settled.map_err(|e| StorageError::io("sync", &segment.path, &e))?;
@@ -299,7 +302,7 @@ impl<'a> Scan<'a> {
     /// The end that was found: clean or torn, or is there a proof that the log was longer?
     pub fn judge_end(&mut self) -> Result<(), StorageError> {
         let Some(tail) = self.found.tail.clone() else { return self.judge_no_end() };
-        if self.state.end.seq > tail.seq {
+        if self.state.end.seq > tail.seq && !mutant!("g3_durable_end_is_forgotten") {
             let (path, offset) = match self.candidates.get(&self.state.end.segment) {
                 Some(other) if other.number != tail.segment.number => (&other.path, FIRST_FRAME),
                 _ => (&tail.segment.path, tail.end),
@@ -333,6 +336,7 @@ fn no_later_frame(
     expected: u64,
 ) -> Result<(), StorageError> {
     match later_frame(bytes, segment.salt, from, expected) {
+        Some(_) if mutant!("g3_middle_corruption_is_torn_tail") => Ok(()),
         Some((offset, seq)) => {
             let evidence = format!("frame {seq} is intact at offset {offset}");
             Err(refuse::damaged_frame(&segment.path, from, expected, &evidence))

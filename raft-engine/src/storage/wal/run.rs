@@ -69,7 +69,9 @@ impl Opened {
         self.write_state_file(|state| {
             state.engine = engine;
             (state.base, state.base_term, state.birth) = (base.base, base.base_term, birth);
-            state.newest = number;
+            if !mutant!("g13_first_segment_is_unknown") {
+                state.newest = number;
+            }
             match &tail {
                 Some(tail) => state.end = end_of(tail),
                 None => (state.oldest, state.end) = (number, End::default()),
@@ -148,11 +150,16 @@ impl Opened {
         if let Some(failure) = run.preparer.failure() {
             return Err(failure);
         }
-        if bytes > run.room() {
+        let rolls = bytes > run.room();
+        if rolls {
             self.roll(bytes)?;
         }
         let compacted = self.pending.compact.is_some();
         self.write_frame()?;
+        if rolls && mutant!("g13_newest_segment_is_raised_late") {
+            let number = self.running()?.writer.segment().number;
+            self.write_state(|state| state.newest = number)?;
+        }
         if compacted { self.drop_segments(context) } else { Ok(()) }
     }
 
@@ -162,7 +169,9 @@ impl Opened {
         let link = run.writer.tail().link();
         let ready: Ready = run.preparer.take(bytes)?;
         let number = ready.segment.number;
-        self.write_state(|state| state.newest = number)?;
+        if !mutant!("g13_newest_segment_is_raised_late") {
+            self.write_state(|state| state.newest = number)?;
+        }
         self.running()?.writer = Writer::new(ready, link);
         Ok(())
     }
@@ -200,11 +209,14 @@ impl Opened {
     fn drop_segments(&mut self, context: &Context<'_>) -> Result<(), StorageError> {
         let written = self.running()?.writer.segment().number;
         let oldest = self.log.read().index.oldest_segment().map_or(written, u64::from);
+        let oldest = oldest + u64::from(mutant!("g10_live_segment_goes") && oldest < written);
         let Some(file) = &self.directory.state else { return Ok(()) };
         if oldest <= file.state().oldest {
             return Ok(());
         }
-        self.write_state(|state| state.oldest = oldest)?;
+        if !mutant!("g10_files_go_before_the_state") {
+            self.write_state(|state| state.oldest = oldest)?;
+        }
         let mut log = self.log.write();
         let kept = log.segments.split_off(&oldest);
         let gone = std::mem::replace(&mut log.segments, kept);

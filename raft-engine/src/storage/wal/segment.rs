@@ -153,16 +153,22 @@ fn fill(
     let header = encode_header(&segment, plan.directory);
     let rest = [0; FIRST_FRAME as usize - HEADER];
     file.write_at(&mut [IoSlice::new(&header), IoSlice::new(&rest)], 0)?;
-    file.sync_data()?;
+    if !mutant!("g2_header_is_not_synced") {
+        file.sync_data()?;
+    }
     fs.rename(unfinished, &segment.path)?;
-    fs.sync_dir(dir)?;
+    if !mutant!("g7_name_of_a_segment_is_not_synced") {
+        fs.sync_dir(dir)?;
+    }
     Ok(Ready { segment, file, written })
 }
 
 /// The old name must be gone for good before the header says something else.
 fn reuse(fs: &dyn Fs, dir: &Path, spare: &Path, unfinished: &Path) -> io::Result<Box<dyn File>> {
     fs.rename(spare, unfinished)?;
-    fs.sync_dir(dir)?;
+    if !mutant!("g7_recycled_under_two_names") {
+        fs.sync_dir(dir)?;
+    }
     fs.open(unfinished, Access::Write)
 }
 

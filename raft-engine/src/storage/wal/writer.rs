@@ -72,11 +72,26 @@ impl Writer {
         let written = ahead(offset, end, self.written).min(self.segment.capacity);
         let padding = written - (offset + (head.len() + data) as u64);
         parts.push(IoSlice::new(&ZEROS[..padding as usize]));
-        self.file.write_at(&mut parts, offset)?;
-        self.file.sync_data()?;
+        let wrote = self.file.write_at(&mut parts, offset);
+        if !mutant!("g6_failed_write_is_ignored") {
+            wrote?;
+        }
+        self.sync()?;
         (self.end, self.seq, self.crc, self.link) = (end, self.seq + 1, crc, None);
         self.written = self.written.max(written);
         Ok(offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        if mutant!("g2_frame_is_not_synced") {
+            return Ok(());
+        }
+        let synced = self.file.sync_data();
+        match synced {
+            Err(_) if mutant!("g1_failed_sync_is_ignored") => Ok(()),
+            Err(_) if mutant!("g1_failed_sync_is_tried_again") => self.file.sync_data(),
+            synced => synced,
+        }
     }
 }
 
