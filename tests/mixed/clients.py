@@ -7,11 +7,12 @@ says so, or when it died before it answered; what was certainly not done is not 
 import queue
 import random
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
 
-from conftest import PATIENCE, Node
+from conftest import PATIENCE, ROOT, Node
 
 KEYS = 4
 
@@ -23,8 +24,11 @@ class Member(Node):
         self.is_in_c, self.is_down = language == "c", False
         super().__init__(command, folder, first)
 
+    def has_ended(self) -> bool:
+        return self.process is None or self.process.poll() is not None
+
     def signal(self, number: signal.Signals) -> None:
-        if self.process is not None and self.process.poll() is None:
+        if self.process is not None and not self.has_ended():
             self.process.send_signal(number)
 
 
@@ -63,6 +67,8 @@ class Client(threading.Thread):
                 answer = self.node.tell(line)
             except BrokenPipeError:
                 answer = "(the process is gone)"
+            except queue.Empty:
+                answer = f"(the process does not answer to {line})"
             if answer.startswith("(the process") and not self.node.is_down:
                 self.load.crashes.append(f"member {self.number}: {answer}")
                 self.over = True
@@ -76,9 +82,15 @@ class Client(threading.Thread):
 
     def restart(self) -> None:
         with self.lock:
-            self.node.start()
+            said = self.node.start()
             self.node.is_down = False
+        if self.node.has_ended():
+            self.load.crashes.append(f"member {self.number} does not start: {said}")
         self.up.set()
+
+    def leads(self) -> bool:
+        """As far as it has told."""
+        return self.up.is_set() and not self.over and self.state.lower() == "leader"
 
     def answer_others(self) -> None:
         while not self.asked.empty():
@@ -107,7 +119,10 @@ class Client(threading.Thread):
         """An answer of this node, told between two operations."""
         reply: queue.Queue[str] = queue.Queue()
         self.asked.put((line, reply))
-        return reply.get(timeout=2 * PATIENCE)
+        try:
+            return reply.get(timeout=2 * PATIENCE)
+        except queue.Empty:
+            raise AssertionError(f"member {self.number} does not answer; {self.load.crashes}") from None
 
 
 class Load:
@@ -142,19 +157,19 @@ class Load:
             return len(times) >= more
 
         with self.changed:
-            assert self.changed.wait_for(is_there, PATIENCE), "nothing is written"
+            assert self.changed.wait_for(is_there, PATIENCE), f"nothing is written; {self.crashes}"
         return times[more - 1]
 
     def leader(self) -> Client:
-        """A client whose node leads, as far as is known; waits for one."""
+        """A client whose node says that it leads; waits for one."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             for client in self.clients:
-                if client.up.is_set() and client.state.lower() == "leader":
+                if client.leads() and client.ask("status").lower().startswith("leader"):
                     return client
             with self.changed:
                 self.changed.wait(0.05)
-        raise AssertionError("nobody leads")
+        raise AssertionError(f"nobody leads; {self.crashes}")
 
     def stop(self) -> None:
         for client in self.clients:
@@ -166,3 +181,11 @@ class Load:
 
     def save(self, path: Path) -> None:
         path.write_text("".join(line + "\n" for line in self.lines))
+
+
+def judge(history: Path) -> tuple[bool, str]:
+    """Whether a history is linearizable, and what is to be said about it."""
+    command = ["cargo", "run", "-q", "--release", "--locked", "-p", "quorate-tests", "--example", "judge"]
+    said = subprocess.run([*command, "--", str(history)], cwd=ROOT, capture_output=True, text=True)
+    assert said.returncode in (0, 1), said.stderr
+    return said.returncode == 0, (said.stdout or said.stderr).strip()

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "mixed"
 LANGUAGES = ("c", "cpp", "python", "go")
 SQLITE = ("c", "cpp")  # where the example takes "--storage sqlite"
-PATIENCE = 60.0
+PATIENCE = 120.0  # seconds: twice what the examples give a change of membership, the longest that they wait
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +61,8 @@ class Node:
         self.process: subprocess.Popen[str] | None = None
         self.start()
 
-    def start(self) -> None:
+    def start(self) -> str:
+        """Returns the first line that it says: its status, or why there is none."""
         arguments = [str(self.folder), self.address, *(["first"] if self.first else []), *self.options]
         self.process = subprocess.Popen(
             [*self.command, *arguments],
@@ -74,7 +75,7 @@ class Node:
         )
         self.answers: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._listen, args=(self.process, self.answers), daemon=True).start()
-        self.tell("status")  # it listens, and leads its cluster if it is to begin one
+        return self.tell("status")  # it listens, and leads its cluster if it is to begin one
 
     @staticmethod
     def _listen(process: "subprocess.Popen[str]", answers: "queue.Queue[str]") -> None:
