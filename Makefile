@@ -4,6 +4,7 @@
 # make fix      format
 # make fuzz     libFuzzer over all targets, SECONDS=60 TARGET=frame; keeps what is new
 # make attack   ATTACKS=1000000 malformed connections and frames against a cluster that serves
+# make soak     MINUTES=60 of real processes that are killed and of the simulator, with fresh seeds; see docs/soak-ledger.md
 # make power-cut  root only: cut a real file system's power under wal and sled; ROUNDS=100 for more
 # make bench    all benchmarks; bench-cluster and so on for one, BENCH="--rounds 1" for options
 # make install  PREFIX=/usr/local DESTDIR=
@@ -14,7 +15,7 @@ LIB := target/release/libquorate.a
 VENV := .venv/bin
 TOOLS := $(or $(QUORATE_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/quorate-tools)
 
-.PHONY: demo test check fix fuzz attack power-cut bench clean setup lib golib python install \
+.PHONY: demo test check fix fuzz attack soak power-cut bench clean setup lib golib python install \
 	bench-protocol bench-engine bench-store bench-crossing bench-cluster bench-report \
 	test-rust test-c test-cpp test-python test-go test-linear test-mixed test-docs
 .DEFAULT_GOAL := help
@@ -61,7 +62,7 @@ test-linear: setup
 	@$(SUITE) linear tests/linear/run.sh
 
 test-mixed: lib golib python
-	@$(SUITE) mixed $(VENV)/python -m pytest -q tests/mixed
+	@$(SUITE) mixed $(VENV)/python -m pytest -q tests/mixed tests/soak
 
 test-docs: lib golib python
 	@$(SUITE) docs $(VENV)/python tests/docs/check.py
@@ -86,6 +87,9 @@ fuzz: setup
 
 attack: setup
 	ATTACKS=$(or $(ATTACKS),1000000) cargo test --locked -p quorate-tests --test hostile attack -- --nocapture
+
+soak: lib golib python
+	@tests/soak/run $(or $(MINUTES),60)
 
 # No part of `make test`: it mounts a file system.
 power-cut:
