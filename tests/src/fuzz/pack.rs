@@ -43,7 +43,7 @@ fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 /// # Errors
 /// The file can't be written.
 pub fn write(path: &Path, mut inputs: Vec<Vec<u8>>) -> io::Result<()> {
-    inputs.retain(|input| input.len() <= LONGEST);
+    inputs.retain(|input| input.len() <= LONGEST && !has_conflict_marker(input));
     inputs.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
     inputs.dedup();
     let mut bytes = Vec::new();
@@ -53,4 +53,12 @@ pub fn write(path: &Path, mut inputs: Vec<Vec<u8>>) -> io::Result<()> {
     }
     fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
     fs::write(path, bytes)
+}
+
+/// Whether a tool would take it for a file with an unsolved conflict: at the beginning of a line, or of
+/// what `grep` takes for one in a binary file.
+fn has_conflict_marker(input: &[u8]) -> bool {
+    let begins_line = |at: usize| at == 0 || matches!(input[at - 1], 0 | b'\n');
+    let is_marker = |at: &[u8]| at == b"<<<<<<<" || at == b">>>>>>>";
+    input.windows(7).enumerate().any(|(at, seven)| is_marker(seven) && begins_line(at))
 }
