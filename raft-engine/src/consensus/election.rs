@@ -18,9 +18,6 @@ pub fn on_request_vote(st: &mut State, leads: bool, m: &Message, req: &RequestVo
     }
     if req.pre {
         let granted = m.term > st.term() && may_have_vote(st, req);
-        if granted && mutant!("c4_pre_vote_refreshes_timer") {
-            st.reset_election();
-        }
         let term = if granted { m.term } else { st.term() };
         st.send_free(m.from, term, answer(req, granted));
         return Transition::Stay;
@@ -38,9 +35,7 @@ fn on_vote(st: &mut State, m: &Message, req: &RequestVote) -> Transition {
     let free = st.hard.voted_for.is_zero()
         || st.hard.voted_for == m.from
         || (req.transfer && mutant!("a6_transferee_gets_vote"));
-    let again = mutant!("a1_second_grant_unchecked") && st.hard.voted_for == m.from;
-    let fresh = again || may_have_vote(st, req);
-    let granted = m.term == st.term() && free && st.leader.is_zero() && fresh;
+    let granted = m.term == st.term() && free && st.leader.is_zero() && may_have_vote(st, req);
     if granted {
         if st.hard.voted_for.is_zero() || mutant!("a6_transferee_gets_vote") {
             st.hard.voted_for = m.from;
@@ -68,8 +63,7 @@ fn may_have_vote(st: &State, req: &RequestVote) -> bool {
     } else {
         req.last >= last
     };
-    let votes = !mutant!("c8_learner_refuses_its_vote") || st.may_campaign();
-    fresh && votes && (!st.hard.abstaining || mutant!("d10_abstainer_votes"))
+    fresh && (!st.hard.abstaining || mutant!("d10_abstainer_votes"))
 }
 
 /// The number of a committed configuration that does not have the candidate, which knows none that is

@@ -118,7 +118,6 @@ impl Follower {
         empty: bool,
     ) {
         let matched = self.verified.min(st.log.durable());
-        let matched = if mutant!("a2_all_is_acknowledged") { self.verified } else { matched };
         let all = matched == self.verified;
         let news = self.answered != (round, matched);
         if verdict != AppendVerdict::Matched || (news && (all || empty || self.answered.0 != round))
@@ -141,6 +140,7 @@ impl Follower {
     ) {
         let whole = mutant!("b4_ack_to_own_end");
         let matched = if whole { st.log.durable() } else { self.verified.min(st.log.durable()) };
+        let matched = if mutant!("a2_all_is_acknowledged") { self.verified } else { matched };
         // A follower that asks for something else waits for the leader's next question, of any round.
         self.answered =
             if verdict == AppendVerdict::Matched { (round, matched) } else { (0, Index::ZERO) };

@@ -48,7 +48,7 @@ pub fn on_join(st: &mut State, m: &Message, join: &Join) {
     let stale = join.for_incarnation != st.hard.incarnation
         || m.cluster == st.hard.lineage
         || (left && join.number <= st.hard.number_floor);
-    if stale && !(mutant!("d9_stale_join_believed") && m.cluster != st.hard.lineage) {
+    if stale {
         return;
     }
     match accept(st, m.cluster, join.number) {
@@ -100,7 +100,7 @@ pub fn on_not_member(st: &mut State, from: NodeId, says: &NotMember) {
     let own = st.members.current();
     let may_be_dead = st.members.current_index() > st.log.commit() || !own.contains(st.id());
     let newer = says.number > own.number || (says.number == own.number && may_be_dead);
-    let news = (newer && says.number > st.number_floor()) || mutant!("a13_any_removal_believed");
+    let news = newer && says.number > st.number_floor();
     if news && own.contains(from) && !st.is_standalone() {
         st.leave(says.number);
     }

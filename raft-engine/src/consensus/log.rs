@@ -145,9 +145,11 @@ impl Log {
     pub fn append(&mut self, entries: &[Entry], seq: u64) {
         let Some(head) = entries.first() else { return };
         debug_assert_eq!(head.index, self.last.next(), "entries follow without a gap");
-        let known = mutant!("b13_completion_by_index")
-            && self.undurable.iter().any(|&(first, _)| first == head.index);
-        if !known && self.undurable.back().is_none_or(|&(_, newest)| newest != seq) {
+        if mutant!("b13_completion_by_index")
+            && let Some(older) = self.undurable.iter_mut().find(|write| write.0 >= head.index)
+        {
+            older.0 = head.index;
+        } else if self.undurable.back().is_none_or(|&(_, newest)| newest != seq) {
             self.undurable.push_back((head.index, seq));
         }
         for entry in entries {

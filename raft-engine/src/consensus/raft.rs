@@ -286,9 +286,6 @@ impl Raft {
         } else {
             st.newest_incarnation(m.from)
         };
-        if mutant!("g11_older_runs_are_heard") {
-            return true;
-        }
         if m.from_incarnation != newest {
             let term = st.term();
             st.send_free(m.from, term, Body::Superseded(Superseded { by: newest }));
@@ -340,7 +337,7 @@ impl Raft {
                 }
             }
             Body::AppendEntriesResponse(_) | Body::RequestVoteResponse(_) | Body::TimeoutNow
-                if m.term < st.term() && !mutant!("b5_answers_of_older_terms") =>
+                if m.term < st.term() =>
             {
                 return Transition::Stay;
             }

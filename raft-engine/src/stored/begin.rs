@@ -82,7 +82,7 @@ fn begin(
     stored.state.incarnation = Incarnation(run << 40 | draw()? >> 24);
     stored.state.closed = false;
     put_state(store, &stored.state).map_err(Error::opening)?;
-    if stored.state.cut_pending && !mutant!("g13_interrupted_cut_is_forgotten") {
+    if stored.state.cut_pending {
         stored.finish_cut(store).map_err(Error::opening)?;
     }
     Ok(stored)

@@ -77,9 +77,7 @@ impl Stored {
     fn cut(&mut self, keep: Index) {
         self.last = self.last.min(keep);
         self.terms.retain(|(first, _)| *first <= keep);
-        if !mutant!("d6_stored_configuration_outlives_its_entry") {
-            self.memberships.retain(|(index, _)| *index <= keep);
-        }
+        self.memberships.retain(|(index, _)| *index <= keep);
         self.last_application = self.last_application.min(keep);
         self.commit_hint = self.commit_hint.min(keep);
     }
@@ -124,9 +122,7 @@ impl Stored {
     /// Makes the state durable, cuts the log as it says, and makes durable that this is done. After a
     /// crash in between the next start does it again.
     fn switch(&mut self, store: &mut dyn LogStore, state: HardState) -> Result<(), StorageError> {
-        if !mutant!("g13_cut_before_its_intent") {
-            put_state(store, &state)?;
-        }
+        put_state(store, &state)?;
         self.state = state;
         self.finish_cut(store)
     }

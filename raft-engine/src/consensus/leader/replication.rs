@@ -66,9 +66,7 @@ pub fn on_response(
         return;
     }
     // A new run that ends before what was counted of an earlier one forgot it, and may not know.
-    let forgot = peer.incarnation != before
-        && r.last_index < peer.counted
-        && !mutant!("d10_forgotten_tail_goes_unnoticed");
+    let forgot = peer.incarnation != before && r.last_index < peer.counted;
     peer.heard_at = Some(st.now);
     peer.acked_round = peer.acked_round.max(r.round);
     peer.abstaining = r.abstaining;
@@ -90,7 +88,9 @@ pub fn on_response(
             }
         }
         AppendVerdict::Mismatch => {
-            let next = st.log.not_above(r.hint).index.max(peer.matched).next();
+            let known = !mutant!("b20_late_conflict_rewinds");
+            let floor = if known { peer.matched } else { Index::ZERO };
+            let next = st.log.not_above(r.hint).index.max(floor).next();
             if next < peer.next {
                 peer.probe_from(next);
             }

@@ -302,7 +302,7 @@ impl<'a> Scan<'a> {
     /// The end that was found: clean or torn, or is there a proof that the log was longer?
     pub fn judge_end(&mut self) -> Result<(), StorageError> {
         let Some(tail) = self.found.tail.clone() else { return self.judge_no_end() };
-        if self.state.end.seq > tail.seq && !mutant!("g3_durable_end_is_forgotten") {
+        if self.state.end.seq > tail.seq {
             let (path, offset) = match self.candidates.get(&self.state.end.segment) {
                 Some(other) if other.number != tail.segment.number => (&other.path, FIRST_FRAME),
                 _ => (&tail.segment.path, tail.end),
