@@ -48,6 +48,11 @@ impl Outbox {
         self.unwritten_bytes
     }
 
+    /// When the oldest write was asked for that is not durable.
+    pub fn waits_since(&self) -> Option<Time> {
+        self.unwritten.front().map(|&(_, _, asked)| asked)
+    }
+
     /// The hard state changed. Returns the write by which it becomes durable.
     pub fn write_hard_state(&mut self) -> u64 {
         self.hard_changed = true;

@@ -431,10 +431,11 @@ impl Raft {
                 }
                 (Role::Follower(Follower::default()), Transition::Stay)
             }
-            Transition::Campaign { .. } if !st.may_campaign() => {
+            Transition::Campaign { .. } | Transition::Elect if !st.may_campaign() => {
                 st.reset_election();
                 join::ask_whether_member(st);
-                return Transition::Stay;
+                let asks = matches!(&self.role, Role::Candidate(candidate) if candidate.pre);
+                return if asks { Transition::Follow } else { Transition::Stay };
             }
             Transition::Campaign { transfer } => {
                 st.leader = NodeId::ZERO;

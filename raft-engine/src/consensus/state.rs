@@ -126,12 +126,20 @@ impl State {
 
     /// Whether this node votes by the configuration in force, or by the one before while that may still
     /// be needed: who is being removed campaigns, without counting itself (thesis §4.2.2), because it
-    /// may be the only one that has the entry which removes it.
+    /// may be the only one that has the entry which removes it. Not while its disk stands still: it
+    /// could not lead.
     pub fn may_campaign(&self) -> bool {
         let committed = self.members.at(self.log.commit());
         let leaving = committed.is_voter(self.id()) && !mutant!("d7_removed_voter_never_campaigns");
         let voter = self.members.current().is_voter(self.id()) || leaving;
-        (voter || mutant!("c9_learner_campaigns")) && !self.hard.abstaining
+        let able = !self.hard.abstaining && !self.disk_stands_still();
+        (voter || mutant!("c9_learner_campaigns")) && able
+    }
+
+    /// The disk has not finished a write for T.
+    pub fn disk_stands_still(&self) -> bool {
+        let long = |since| self.now.since(since) >= self.config.election_timeout;
+        self.out.waits_since().is_some_and(long)
     }
 
     /// Configurations of this lineage up to this number say nothing about whether this node is a member.

@@ -56,7 +56,8 @@ impl Peer {
             Body::AppendEntries(a) => self.check_append(did, a),
             Body::AppendEntriesResponse(r) => self.check_acknowledgement(r, durable),
             Body::TimeoutNow => {
-                rule(did.seen.role == RoleName::Leader, || "only a leader hands over".to_owned())
+                let leads = did.seen.role == RoleName::Leader || self.led(m.term);
+                rule(leads, || "only a leader hands over".to_owned())
             }
             _ => Ok(()),
         }

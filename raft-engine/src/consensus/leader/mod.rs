@@ -12,7 +12,7 @@ use self::reconfigure::Reconfigure;
 use super::command::{Command, Entry, Payload};
 use super::event::FetchId;
 use super::membership::{Member, Membership};
-use super::message::{AppendEntriesResponse, Message};
+use super::message::{AppendEntriesResponse, Body, Message};
 use super::progress::Progress;
 use super::quorum;
 use super::ready::ProposalOutcome;
@@ -154,7 +154,7 @@ impl Leader {
     pub fn on_deadline(&mut self, st: &mut State) -> Transition {
         if st.now >= self.quorum_at {
             self.quorum_at = st.now + st.config.election_timeout;
-            if st.config.check_quorum && !self.has_quorum(st) {
+            if st.config.check_quorum && (!self.has_quorum(st) || self.hands_over(st)) {
                 st.leader = NodeId::ZERO;
                 return Transition::Follow;
             }
@@ -274,6 +274,15 @@ impl Leader {
         if due || self.peers.values().all(|peer| peer.sent_commit >= commit) {
             self.commit_due = None;
         }
+    }
+
+    /// The others have committed what our disk has not finished for T, and whoever waits here waits for
+    /// it: the fittest of them leads better. Where they can't commit without this disk, nobody would.
+    fn hands_over(&self, st: &mut State) -> bool {
+        let slowest = st.disk_stands_still() && st.log.durable() < st.log.commit();
+        let Some(best) = self.best_voter(st).filter(|_| slowest) else { return false };
+        st.send(best, Body::TimeoutNow);
+        true
     }
 
     fn has_quorum(&self, st: &State) -> bool {
