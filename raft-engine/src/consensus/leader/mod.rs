@@ -184,6 +184,7 @@ impl Leader {
         if st.over {
             return;
         }
+        self.reads.on_ack(st, &self.peers); // a smaller quorum may have answered already
         if self.reads.begin(st, self.term_start) {
             self.start_round(st);
             self.reads.assign(self.round);
