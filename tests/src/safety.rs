@@ -1,8 +1,8 @@
 //! What must hold for the cluster as a whole, judged by what the disks hold and not by what the cores
 //! say of themselves. A broken rule comes back as a sentence.
 //!
-//! * At most one leader in a term of a lineage (election safety), and it has every committed entry
-//!   (leader completeness).
+//! * At most one leader in a term of a lineage (election safety), and it has every entry that was
+//!   committed in an earlier term (leader completeness), whichever came first.
 //! * Entries of a lineage with equal index and term are equal (log matching).
 //! * An entry is committed by a leader of its own term, when a majority of each half of the leader's
 //!   configuration acknowledged it from its disk; it is never cut, and nodes never differ in it.
@@ -30,6 +30,13 @@ struct Reign {
     terms: Vec<Term>,
 }
 
+/// An entry, and the term in which it was committed.
+#[derive(Clone, Copy, Debug)]
+struct Committed {
+    id: EntryId,
+    by: Term,
+}
+
 /// What is judged about a node: what its disk holds and what it has asked its disk for.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
@@ -51,7 +58,7 @@ pub struct Safety {
     reigns: BTreeMap<(ClusterId, Term), Reign>,
     entries: BTreeMap<(ClusterId, Index, Term), Entry>,
     /// By lineage, from index 1 on.
-    committed: BTreeMap<ClusterId, Vec<EntryId>>,
+    committed: BTreeMap<ClusterId, Vec<Committed>>,
     /// The highest index that a node acknowledged to the leader of a term.
     acked: BTreeMap<(ClusterId, Term, NodeId), Index>,
 }
@@ -63,8 +70,8 @@ impl Safety {
             self.note_entry(lineage, entry)?;
             let known = self.committed.entry(lineage).or_default();
             match known.get(entry.index.0 as usize - 1) {
-                None => known.push(entry.id()),
-                Some(id) => {
+                None => known.push(Committed { id: entry.id(), by: entry.term }),
+                Some(Committed { id, .. }) => {
                     holds(*id == entry.id(), || format!("{id} and {} are committed", entry.id()))?;
                 }
             }
@@ -109,8 +116,9 @@ impl Safety {
         let reign = match self.reigns.entry((lineage, term)) {
             Slot::Occupied(slot) => slot.into_mut(),
             Slot::Vacant(slot) => {
-                for (at, id) in self.committed.get(&lineage).into_iter().flatten().enumerate() {
-                    let has = log.get(at).is_some_and(|entry| entry.id() == *id);
+                let known = self.committed.get(&lineage).into_iter().flatten();
+                for Committed { id, .. } in known.filter(|committed| committed.by < term) {
+                    let has = disk::entry(log, id.index).is_some_and(|entry| entry.id() == *id);
                     holds(has, || format!("{place} leads t{term} without {id}"))?;
                 }
                 slot.insert(Reign { place, terms: Vec::new() })
@@ -149,7 +157,8 @@ impl Safety {
                     })?;
                     let by = |m| self.check_quorum(place, facts, Index(index), term, m);
                     by(in_force[0]).or_else(|_| by(in_force[1]))?;
-                    self.committed.entry(lineage).or_default().push(id);
+                    self.check_later_leaders(lineage, id, term)?;
+                    self.committed.entry(lineage).or_default().push(Committed { id, by: term });
                 }
             }
         }
@@ -289,8 +298,19 @@ impl Safety {
         Ok(())
     }
 
+    /// Leaders of later terms, which were elected before an entry is committed, have it too.
+    fn check_later_leaders(&self, lineage: ClusterId, id: EntryId, term: Term) -> Check {
+        let later = (lineage, term.next())..=(lineage, Term(u64::MAX));
+        self.reigns.range(later).try_for_each(|((_, of), reign)| {
+            let place = reign.place;
+            let has = reign.terms.get(id.index.0 as usize - 1) == Some(&id.term);
+            holds(has, || format!("{place} leads t{of} without {id}, committed in t{term}"))
+        })
+    }
+
     fn committed_at(&self, lineage: ClusterId, index: Index) -> Option<EntryId> {
-        self.committed.get(&lineage)?.get(index.0.checked_sub(1)? as usize).copied()
+        let known = self.committed.get(&lineage)?.get(index.0.checked_sub(1)? as usize)?;
+        Some(known.id)
     }
 
     fn note_entry(&mut self, lineage: ClusterId, entry: &Entry) -> Check {
