@@ -3,7 +3,7 @@
 
 use crate::consensus::types::NodeId;
 use crate::driver::clock;
-use crate::os::Callback;
+use crate::os;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
@@ -93,8 +93,7 @@ impl Log {
             line: from.line(),
             message: &message.to_string(),
         };
-        let _callback = Callback::enter();
-        logger.write(&line);
+        let _ = os::callback(|| logger.write(&line)); // a panic loses its line, and nothing else
     }
 }
 

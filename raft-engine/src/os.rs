@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -208,6 +209,19 @@ impl Drop for Callback {
     fn drop(&mut self) {
         CALLBACKS.with(|depth| depth.set(depth.get() - 1));
     }
+}
+
+/// Runs code of the host: as a callback, and no panic leaves it.
+///
+/// # Errors
+/// It panicked, and with what.
+pub fn callback<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+    let _callback = Callback::enter();
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        text.map_or_else(|| "it panicked".to_owned(), |text| format!("it panicked: {text}"))
+    })
 }
 
 #[cfg(test)]

@@ -12,11 +12,10 @@ use super::waiters::Waiters;
 use crate::consensus::command::{Entry, Payload};
 use crate::consensus::types::{EntryId, Index};
 use crate::error::{Error, ErrorKind};
-use crate::os::{self, Callback};
+use crate::os;
 use crate::slot::Slot;
 use crate::state_machine::{Applied, Committed, StateMachine};
 use bytes::Bytes;
-use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -139,21 +138,12 @@ impl Guarded {
         &mut self,
         call: impl FnOnce(&mut dyn StateMachine) -> Result<T, String>,
     ) -> Result<T, String> {
-        let _callback = Callback::enter();
-        catch_unwind(AssertUnwindSafe(|| call(&mut *self.0)))
-            .unwrap_or_else(|panic| Err(said(&*panic)))
+        os::callback(|| call(&mut *self.0)).unwrap_or_else(Err)
     }
 
     fn drop(self) {
-        let _callback = Callback::enter();
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(self.0))); // nobody is left who could be told
+        let _ = os::callback(|| drop(self.0)); // nobody is left who could be told
     }
-}
-
-fn said(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    text.map_or_else(|| "it panicked".to_owned(), |text| format!("it panicked: {text}"))
 }
 
 struct Applying<'a> {

@@ -10,6 +10,7 @@ use super::{Inbound, LocalIdentity, Sink, Transport};
 use crate::consensus::message::Body;
 use crate::consensus::types::NodeId;
 use crate::error::{Error, ErrorKind};
+use crate::os;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,7 +25,8 @@ pub const PACKET_LIMIT: usize = wire::FRAME_LIMIT + HEAD + u16::MAX as usize;
 /// Carries packets. Called from quorate-loop; must not wait for the network.
 pub trait Carrier: Send {
     /// Sends a packet to the node at `address`. `to` is 0 while only the address is known. An error:
-    /// it was not sent, and the node counts as unreachable for now.
+    /// it was not sent, and the node counts as unreachable for now. A panic is one. What waits for the
+    /// service is refused in here.
     fn send(&mut self, to: NodeId, address: &str, packet: Bytes) -> Result<(), String>;
 }
 
@@ -108,7 +110,9 @@ impl Transport for Custom {
             return;
         }
         let Some(address) = address.filter(|address| !address.is_empty()) else { return };
-        if let Err(text) = self.carrier.send(to, &address, packet(&own, &frame)) {
+        let packet = packet(&own, &frame);
+        let sent = os::callback(|| self.carrier.send(to, &address, packet)).unwrap_or_else(Err);
+        if let Err(text) = sent {
             sink(Inbound::Unreachable { address, text });
         }
     }

@@ -7,6 +7,8 @@
 //! durable before the log is cut at its front. So a store that mixes up, loses or invents records is
 //! found out when it is opened or read, and the service stops rather than go on with them.
 
+mod guarded;
+
 use super::bounds::Bounds;
 use super::{
     LogReader, LogStore, Record, Recovered, STATE_KEY, Salvaged, StorageError, StorageErrorKind,
@@ -15,6 +17,7 @@ use super::{
 use crate::consensus::command::kind;
 use crate::consensus::types::{Index, Term};
 use bytes::Bytes;
+use guarded::Guarded;
 
 /// The metadata key of where the log begins: `base u64 | term before it u64 | first u64`.
 pub const BASE_KEY: &str = "quorate.base";
@@ -27,7 +30,8 @@ const GAP: u64 = 1 << 16;
 
 /// A store of the host's own, used by one thread. The contract is that of `LogStore`: between two
 /// syncs a crash keeps a prefix of the calls, in order; `metadata_put` is atomic, durable on return
-/// and outside that order. The first error is terminal.
+/// and outside that order. The first error is terminal, and so is a panic, which is one. What waits for
+/// the service is refused in all of them.
 pub trait HostStore: Send {
     /// Called first, once. The lowest and the highest index; `None` when the log is empty. What it
     /// finds counts as synced from then on.
@@ -85,7 +89,7 @@ pub trait HostReader: Send {
 
 /// A host's store behind the engine's port.
 pub struct Custom<S> {
-    store: S,
+    store: Guarded<S>,
     bounds: Bounds,
     /// Where the log begins as `BASE_KEY` says; 0 when that was never written.
     written_first: Index,
@@ -101,6 +105,7 @@ impl<S: HostStore> Custom<S> {
     /// The store, still closed.
     pub fn new(store: S) -> Custom<S> {
         let (bounds, written_first) = (Bounds::default(), Index::ZERO);
+        let store = Guarded(store);
         Custom { store, bounds, written_first, ends: None, flaw: None, values: Vec::new() }
     }
 
@@ -297,11 +302,11 @@ impl<S: HostStore> LogStore for Custom<S> {
     }
 
     fn reader(&self) -> Option<Box<dyn LogReader>> {
-        self.store.reader().map(|reader| Box::new(Beside(reader)) as Box<dyn LogReader>)
+        self.store.reader().map(|reader| Box::new(Beside(Guarded(reader))) as Box<dyn LogReader>)
     }
 }
 
-struct Beside(Box<dyn HostReader>);
+struct Beside(Guarded<Box<dyn HostReader>>);
 
 impl LogReader for Beside {
     fn read(
