@@ -102,6 +102,33 @@ static void an_unwritable_directory_is_named(void) {
     }
 }
 
+static quorate_status start_on_store(const char *dir, const char *storage, quorate_service **out,
+                                     quorate_error **err) {
+    counter c = {0};
+    quorate_state_machine machine = counter_machine(&c);
+    quorate_config *config = new_config(&machine, dir, "127.0.0.1:0");
+    CHECK_EQ(quorate_config_set(config, "storage", storage, err), QUORATE_OK);
+    quorate_status status = quorate_service_start(config, out, err);
+    quorate_config_free(config);
+    if (status >= 0) quorate_service_free(*out); /* the counter does not outlive this */
+    return status;
+}
+
+static void a_directory_of_the_other_store_is_refused(void) {
+    static const char *const stores[] = {"wal", "sled"};
+    for (int i = 0; i < 2; i++) {
+        quorate_error *err = NULL;
+        quorate_service *service = NULL;
+        char dir[256], advice[64];
+        CHECK_OK(start_on_store(new_dir(dir, sizeof dir), stores[i], &service, &err));
+        snprintf(advice, sizeof advice, "Set storage=%s", stores[i]);
+        service = NULL;
+        CHECK_ERR(start_on_store(dir, stores[1 - i], &service, &err), QUORATE_ERR_INVALID, advice);
+        CHECK(service == NULL);
+        CHECK_OK(start_on_store(dir, stores[i], &service, &err)); /* nothing was touched */
+    }
+}
+
 static void entries_that_are_too_large_or_reserved_are_refused(void) {
     quorate_error *err = NULL;
     char dir[256];
@@ -217,6 +244,7 @@ int main(void) {
     RUN(an_address_in_use_is_named);
     RUN(a_directory_in_use_is_locked);
     RUN(an_unwritable_directory_is_named);
+    RUN(a_directory_of_the_other_store_is_refused);
     RUN(entries_that_are_too_large_or_reserved_are_refused);
     RUN(an_empty_entry_is_one);
     RUN(addresses_that_are_none_are_refused);

@@ -16,7 +16,9 @@ typedef struct {
     counter c;
     char name[8], dir[256];
     int cut_off, over, by_kind; /* flags */
-    int lost, doubled, swapped, altered, refused, kinds[4], sent_by_name, dropped;
+    int lost, doubled, swapped, held, altered, refused, kinds[4], sent_by_name, dropped;
+    frame *late; /* held up, the newest first */
+    int waits;   /* frames that pass before those go on */
 } node;
 
 static node nodes[NODES];
@@ -96,15 +98,35 @@ static void deliver_altered(node *to, frame *f) {
     count(&to->altered);
 }
 
+/* Frames that were held up come when twenty others have passed, the newest first. */
+static void deliver_late(node *to) {
+    if (!to->late || to->waits-- > 0) return;
+    for (frame *f; (f = to->late) != NULL; free(f)) {
+        to->late = f->next;
+        deliver(to, f->bytes, f->len, NULL);
+    }
+}
+
+static void hold_up(node *to, const frame *f) {
+    frame *copy = malloc(sizeof *copy + f->len);
+    CHECK(copy != NULL);
+    memcpy(copy, f, sizeof *copy + f->len);
+    if (!to->late) to->waits = 20;
+    copy->next = to->late, to->late = copy;
+    count(&to->held);
+}
+
 /* Hands over one frame, or lets something happen to it. */
 static void arrive(node *to, frame *f) {
-    int what = roll(100) < flag(&faulty) ? roll(4) : -1;
+    int what = roll(100) < flag(&faulty) ? roll(5) : -1;
     quorate_error *err = NULL;
+    deliver_late(to);
     if (what == 0) count(&to->lost);
     if (what == 1) count(&to->swapped), put_last(to, f->bytes, f->len); /* behind the others */
     if (what == 2) deliver_altered(to, f);
     if (what == 3) count(&to->doubled), deliver(to, f->bytes, f->len, NULL);
-    if (what == 0 || what == 1) return;
+    if (what == 4) hold_up(to, f);
+    if (what == 0 || what == 1 || what == 4) return;
     quorate_status status = deliver(to, f->bytes, f->len, &err);
     CHECK(status == QUORATE_OK || status == QUORATE_ERR_BUSY || status == QUORATE_ERR_CLOSED);
     if (status < 0) count(&to->refused);
@@ -153,6 +175,7 @@ static void stop_node(node *n) {
     pthread_join(n->thread, NULL);
     quorate_service_free(n->service);
     for (frame *f; (f = take_first(n)) != NULL;) free(f);
+    for (frame *f; (f = n->late) != NULL; free(f)) n->late = f->next;
     n->service = NULL;
 }
 
@@ -263,14 +286,14 @@ static void lost_repeated_late_and_altered_frames_do_no_harm(void) {
     write_and_read(150);
     set(&faulty, 0);
     write_and_read(3);
-    int lost = 0, doubled = 0, swapped = 0, altered = 0;
+    int lost = 0, doubled = 0, swapped = 0, held = 0, altered = 0;
     for (int i = 0; i < NODES; i++) {
         CHECK(counted(&nodes[i].c.entries) >= 153);
         CHECK_EQ(counted(&nodes[i].c.entries), counted(&nodes[0].c.entries));
         lost += flag(&nodes[i].lost), doubled += flag(&nodes[i].doubled);
-        swapped += flag(&nodes[i].swapped), altered += flag(&nodes[i].altered);
+        swapped += flag(&nodes[i].swapped), altered += flag(&nodes[i].altered), held += flag(&nodes[i].held);
     }
-    CHECK(lost > 0 && doubled > 0 && swapped > 0 && altered > 0);
+    CHECK(lost > 0 && doubled > 0 && swapped > 0 && held > 0 && altered > 0);
     free_cluster();
 }
 

@@ -1,126 +1,5 @@
-/* Stores of the host's own: the conformance kit, services on them, and all that such a store can do wrong. */
+/* Services on stores of the host's own, and all that such a store can do wrong. */
 #include "store.h"
-
-/* ---- The conformance kit ------------------------------------------------------------------------------ */
-
-typedef struct {
-    disk *d;
-    int made, refuses_after;
-    quorate_storage (*spoil)(quorate_storage);
-} maker;
-
-static quorate_status make(void *ctx, int32_t how, quorate_storage *out, quorate_error **err) {
-    maker *m = ctx;
-    CHECK_EQ(out->struct_size, sizeof *out);
-    if (how == QUORATE_STORAGE_CRASHED) return QUORATE_ERR_UNSUPPORTED;
-    if (m->refuses_after && m->made == m->refuses_after) {
-        *err = quorate_error_new("the factory is closed");
-        return -5;
-    }
-    m->made++;
-    if (how == QUORATE_STORAGE_NEW) wipe(m->d);
-    *out = store_on(m->d);
-    if (m->spoil) *out = m->spoil(*out);
-    return QUORATE_OK;
-}
-
-static int lines(const char *text) {
-    int n = 0;
-    for (; *text; text++) n += *text == '\n';
-    return n;
-}
-
-static void a_store_passes_the_kit(void) {
-    quorate_error *err = NULL;
-    char *report = NULL;
-    maker m = {.d = new_disk()};
-    quorate_status rules = quorate_storage_check(make, &m, &report, &err);
-    CHECK_OK(rules);
-    CHECK(rules >= 15);
-    CHECK(lines(report) >= rules);
-    CHECK(strstr(report, "ok ") && !strstr(report, "BROKEN"));
-    CHECK_EQ(m.d->dropped, m.made); /* every store that was made is closed */
-    quorate_free(report);
-    CHECK_EQ(quorate_storage_check(make, &m, NULL, NULL), rules);
-    free_disk(m.d);
-}
-
-static void the_kit_sees_each_call_that_fails(void) {
-    for (int hook = 0; hook < HOOKS; hook++) {
-        quorate_error *err = NULL;
-        char *report = NULL;
-        maker m = {.d = new_disk()};
-        m.d->fails_on = hook;
-        m.d->fails_with = -1;
-        m.d->says = "smoke comes out of it";
-        CHECK_ERR(quorate_storage_check(make, &m, &report, &err), QUORATE_ERR_INVALID, "smoke comes out of it");
-        CHECK(lines(report) >= 15 && strstr(report, HOOK[hook]));
-        CHECK_EQ(m.d->dropped, m.made);
-        quorate_free(report);
-        free_disk(m.d);
-    }
-}
-
-static quorate_status forgetful_sync(void *ctx, quorate_error **err) {
-    (void)err;
-    disk *d = ctx;
-    if (d->n > 3) free((void *)d->records[--d->n].data);
-    return QUORATE_OK;
-}
-static quorate_storage forgets(quorate_storage store) { return store.sync = forgetful_sync, store; }
-static quorate_storage has_no_read(quorate_storage store) { return store.read = NULL, store; }
-static quorate_storage is_no_table(quorate_storage store) { return store.struct_size = 3, store; }
-static quorate_storage sets_reserved(quorate_storage store) { return store.reserved = 1, store; }
-
-static void the_kit_sees_a_store_that_is_none(void) {
-    static const struct { quorate_storage (*spoil)(quorate_storage); const char *says; int drops; } bad[] = {
-        {forgets, "", 1}, {has_no_read, "storage.read is NULL", 1}, {sets_reserved, "reserved", 1},
-        {is_no_table, "struct_size", 0},
-    };
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        quorate_error *err = NULL;
-        maker m = {.d = new_disk(), .spoil = bad[i].spoil};
-        CHECK_ERR(quorate_storage_check(make, &m, NULL, &err), QUORATE_ERR_INVALID, bad[i].says);
-        CHECK_EQ(m.d->dropped, bad[i].drops ? m.made : 0);
-        free_disk(m.d);
-    }
-}
-
-static void a_maker_may_fail(void) {
-    quorate_error *err = NULL;
-    char *report = NULL;
-    maker m = {.d = new_disk(), .refuses_after = 5};
-    CHECK_ERR(quorate_storage_check(NULL, &m, &report, &err), QUORATE_ERR_INVALID, "make is NULL");
-    CHECK(report == NULL);
-    CHECK_ERR(quorate_storage_check(make, &m, &report, &err), QUORATE_ERR_INVALID, "the factory is closed");
-    CHECK(report != NULL);
-    CHECK_EQ(m.d->dropped, 5);
-    quorate_free(report);
-    free_disk(m.d);
-}
-
-static quorate_status checks_in_commit(void *ctx, const quorate_entry *entries, size_t n,
-                                       quorate_output *replies, quorate_error **callback_err) {
-    quorate_error *err = NULL;
-    maker m = {.d = NULL};
-    CHECK_ERR(quorate_storage_check(make, &m, NULL, &err), QUORATE_ERR_IN_CALLBACK, "callback");
-    return counter_commit(ctx, entries, n, replies, callback_err);
-}
-
-static void the_kit_does_not_run_in_a_callback(void) {
-    quorate_error *err = NULL;
-    quorate_service *service = NULL;
-    counter c = {0};
-    quorate_state_machine machine = counter_machine(&c);
-    machine.commit = checks_in_commit;
-    quorate_config *config = quorate_config_new();
-    CHECK_OK(quorate_config_state_machine(config, &machine, &err));
-    CHECK_OK(quorate_config_set(config, "storage", "memory", &err));
-    CHECK_OK(quorate_service_start(config, &service, &err));
-    quorate_config_free(config);
-    propose_wait(service, "x");
-    quorate_service_free(service);
-}
 
 /* ---- Services on a store of the host's own ---------------------------------------------------------------- */
 
@@ -368,6 +247,11 @@ static void a_failing_write_stops_that_service_alone(void) {
 
 /* ---- Stores that lie ------------------------------------------------------------------------------------------ */
 
+static quorate_status nothing(disk *d, uint64_t first, uint64_t last, quorate_output *out) {
+    (void)d, (void)first, (void)last, (void)out;
+    return QUORATE_OK;
+}
+
 static void bounds_that_can_not_be_are_refused(void) {
     disk *d = written_disk();
     uint64_t last = d->first + d->n - 1;
@@ -377,6 +261,13 @@ static void bounds_that_can_not_be_are_refused(void) {
         d->lies_first = bounds[i][0], d->lies_last = bounds[i][1];
         start_fails(d, QUORATE_ERR_CORRUPT, "conformance kit");
     }
+    d->reads = nothing; /* it has nothing of all that it says it holds */
+    d->lies_first = d->first;
+    for (uint64_t far = UINT64_MAX; far > 1u << 20; far >>= 20) {
+        d->lies_last = far;
+        start_fails(d, QUORATE_ERR_CORRUPT, "conformance kit");
+    }
+    d->reads = NULL;
     d->lies_first = d->lies_last = 0;
     counter c = {0};
     quorate_service *service = start_on(&c, d); /* no harm was done */
@@ -402,10 +293,6 @@ static quorate_status damaged(disk *d, uint64_t first, uint64_t last, quorate_ou
 static quorate_status empty(disk *d, uint64_t first, uint64_t last, quorate_output *out) {
     (void)d, (void)first, (void)last;
     return quorate_output_set(out, 0, &(quorate_bytes){"", 0}, 1);
-}
-static quorate_status nothing(disk *d, uint64_t first, uint64_t last, quorate_output *out) {
-    (void)d, (void)first, (void)last, (void)out;
-    return QUORATE_OK;
 }
 static quorate_status with_a_hole(disk *d, uint64_t first, uint64_t last, quorate_output *out) {
     for (uint64_t index = first; index <= last; index++)
@@ -589,11 +476,6 @@ static void a_store_may_call_back_what_does_not_wait(void) {
 }
 
 int main(void) {
-    RUN(a_store_passes_the_kit);
-    RUN(the_kit_sees_each_call_that_fails);
-    RUN(the_kit_sees_a_store_that_is_none);
-    RUN(a_maker_may_fail);
-    RUN(the_kit_does_not_run_in_a_callback);
     RUN(a_service_keeps_its_log_in_it);
     RUN(it_stands_in_place_of_the_setting);
     RUN(a_table_without_a_function_is_refused);
