@@ -151,3 +151,20 @@ TEST(a_machine_is_dropped_where_no_service_came_of_it) {
     config.state_machine(ledger).state_machine(std::make_shared<Ledger>());  // replaced
     CHECK_EQ(ledger.use_count(), 1);
 }
+
+// ---- Directories -------------------------------------------------------------------------------------
+
+TEST(a_directory_of_the_other_store_is_refused) {
+    for (auto [store, other] : {std::pair("wal", "sled"), std::pair("sled", "wal")}) {
+        TempDir dir;
+        auto start = [&](const char *storage) {
+            return Service::start(Config().set("data_dir", dir.path).set("storage", storage)
+                                      .state_machine(std::make_shared<Ledger>()));
+        };
+        OK(OK(start(store)).propose_wait("x", 10s));
+        auto e = ERR(start(other));
+        CHECK_EQ(e.status(), QUORATE_ERR_INVALID);
+        CHECK_HAS(e.message(), std::string("Set storage=") + store);
+        OK(start(store));  // nothing was touched
+    }
+}

@@ -1,72 +1,7 @@
-// Stores of the program's own: the conformance kit, services on them, and what such a store can do wrong.
+// Services on stores of the program's own, and what such a store can do wrong.
 #include "store.hpp"
 
 #include <future>
-
-static const std::vector<std::string> functions = {"open",            "append",          "sync",         "read",
-                                                   "truncate_suffix", "truncate_prefix", "metadata_get",
-                                                   "metadata_put"};
-
-// ---- The conformance kit --------------------------------------------------------------------------
-
-static StorageMaker maker(Disk &disk) {
-    return [&disk](Make how) -> Result<std::shared_ptr<Storage>> {
-        if (how == Make::Crashed) return fail(QUORATE_ERR_UNSUPPORTED, "memory has no copies");
-        if (how == Make::New) disk.records.clear(), disk.metadata.clear();
-        return std::make_shared<Store>(disk);
-    };
-}
-
-TEST(a_store_passes_the_kit) {
-    Disk disk;
-    auto report = OK(storage_check(maker(disk)));
-    CHECK(report.rules >= 15);
-    CHECK_HAS(report.text, "ok ");
-    CHECK_HAS(report.text, "memory has no copies");
-    CHECK(report.text.find("BROKEN") == std::string::npos);
-    CHECK_EQ(disk.open_stores, 0);
-}
-
-TEST(the_kit_names_each_function_that_fails_or_throws) {
-    for (auto &function : functions)
-        for (bool throws : {false, true}) {
-            Disk disk;
-            disk.before = [&](const std::string &name) -> Result<void> {
-                if (name != function) return {};
-                if (throws) throw std::runtime_error("smoke comes out of it");
-                return fail("smoke comes out of it");
-            };
-            auto e = ERR(storage_check(maker(disk)));
-            CHECK_EQ(e.status(), QUORATE_ERR_INVALID);
-            CHECK_HAS(e.message(), "smoke comes out of it");
-            CHECK_HAS(e.message(), "BROKEN");  // the report is there too
-            CHECK_HAS(e.message(), function);
-            CHECK_EQ(disk.open_stores, 0);
-        }
-}
-
-TEST(a_maker_may_fail_throw_or_be_empty) {
-    CHECK_HAS(ERR(storage_check(nullptr)).message(), "empty");
-    CHECK_HAS(ERR(storage_check([](Make) -> Result<std::shared_ptr<Storage>> { return fail("no more"); }))
-                  .message(), "no more");
-    CHECK_HAS(ERR(storage_check([](Make) -> Result<std::shared_ptr<Storage>> { throw 5; })).message(),
-              "no std::exception");
-    CHECK_HAS(ERR(storage_check([](Make) -> Result<std::shared_ptr<Storage>> {
-                  return std::shared_ptr<Storage>();
-              })).message(), "empty pointer");
-}
-
-TEST(the_kit_does_not_run_in_a_callback) {
-    Member m;
-    Disk disk;
-    std::promise<quorate_status> seen;
-    m.ledger->first = [&](EntryView) -> Result<void> {
-        seen.set_value(STATUS(storage_check(maker(disk))));
-        return {};
-    };
-    OK(m.start().propose_wait("x", 10s));
-    CHECK_EQ(seen.get_future().get(), QUORATE_ERR_IN_CALLBACK);
-}
 
 // ---- Services ---------------------------------------------------------------------------------------
 

@@ -24,6 +24,28 @@ TEST(lines_of_a_service_go_to_its_logger) {
     CHECK_HAS(ERR(Service::start(Config().logger(logger, static_cast<LogLevel>(9)))).message(), "level");
 }
 
+TEST(each_service_has_its_own_logger) {
+    std::mutex mutex;
+    std::vector<uint64_t> heard[2];
+    std::optional<Service> services[2];
+    Member members[2];
+    uint64_t ids[2];
+    for (size_t i = 0; i < 2; i++) {
+        auto config = members[i].config();
+        config.logger([&, i](const LogRecord &r) {
+            std::lock_guard lock(mutex);
+            if (r.node_id) heard[i].push_back(r.node_id);
+        }, LogLevel::Debug);
+        services[i].emplace(OK(Service::start(std::move(config))));
+        ids[i] = services[i]->info().my_id;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        services[i].reset();
+        CHECK(!heard[i].empty());
+        for (auto id : heard[i]) CHECK_EQ(id, ids[i]);
+    }
+}
+
 TEST(a_logger_that_throws_loses_its_line_and_nothing_else) {
     std::atomic<int> thrown{0};
     Member m;

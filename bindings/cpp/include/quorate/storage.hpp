@@ -24,22 +24,34 @@ struct Bounds {
     uint64_t first = 0, last = 0;
 };
 
-// A store for log and metadata; what it must keep stands at quorate_storage in quorate.h. All run on the
-// thread quorate-log, one call at a time, and may block. The store is closed by its destructor. What they
-// throw, or return as a Failure, stops the service for good; from open() it refuses the start, with the
-// status of the Failure if that is LOCKED, CORRUPT, IDENTITY, VERSION or UNSUPPORTED, else with IO.
+// A store for log and metadata. What it must keep: between two syncs a crash keeps a prefix of the calls of
+// append and the truncations, in order, at least up to the last sync that returned. metadata_put is atomic,
+// durable on return, and outside that order: a newer term or vote without the log is safe, the reverse is
+// not. storage_check tries all of that; docs/storage.md says why.
+//
+// All run on the thread quorate-log, one call at a time, and may block: that delays entries and nothing else.
+// The store is closed by its destructor. What they throw, or return as a Failure, stops the service for good,
+// because what reached the disk is unknown; from open() it refuses the start, with the status of the Failure
+// if that is LOCKED, CORRUPT, IDENTITY, VERSION or UNSUPPORTED, else with IO.
 class Storage {
 public:
     virtual ~Storage() = default;
+    // Called first. The lowest and the highest index; what it finds counts as synced from then on.
     virtual Result<Bounds> open() = 0;
+    // Adds records, at least one, without a gap after the last one; to an empty log at any index. May buffer.
     virtual Result<void> append(Records records) = 0;
+    // Returns when everything before it would survive a power cut.
     virtual Result<void> sync() = 0;
-    // Sets slot i to the record at first + i, up to `last`; may stop once max_bytes are set.
+    // Sets slot i to the record at first + i, up to `last`, both included; they exist, synced or not. May
+    // stop early once max_bytes are set, but not before the first.
     virtual Result<void> read(uint64_t first, uint64_t last, size_t max_bytes, Output out) = 0;
+    // Removes `first` and everything after it; durable by the next sync.
     virtual Result<void> truncate_suffix(uint64_t first) = 0;
+    // Removes `last`, which may lie beyond the end, and everything before it; likewise.
     virtual Result<void> truncate_prefix(uint64_t last) = 0;
-    // Sets slot 0, or leaves it unset when there is no value.
+    // Sets slot 0 to the value, which may have no bytes; leaves it unset when there is none.
     virtual Result<void> metadata_get(const std::string &key, Output out) = 0;
+    // Replaces one value, whole or not at all; durable on return.
     virtual Result<void> metadata_put(const std::string &key, std::string_view value) = 0;
 };
 
