@@ -2,6 +2,7 @@ package quorate_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,53 +17,72 @@ func TestAStoreOfTheProgramsOwnPassesTheKit(t *testing.T) {
 	}
 }
 
-func TestTheKitFindsWhatAStoreDoesWrong(t *testing.T) {
-	for name, change := range map[string]func(*shelf){
-		"fails": func(s *shelf) {
-			s.do = func(call string) error {
-				if call == "TruncateSuffix" {
-					return errBroken
-				}
-				return nil
-			}
-		},
-		"panics": func(s *shelf) {
-			s.do = func(call string) error {
-				if call == "TruncatePrefix" {
-					panic(errBroken)
-				}
-				return nil
-			}
-		},
-		"forgets what was synced": func(s *shelf) { s.records = nil },
-		"forgets metadata":        func(s *shelf) { clear(s.disk.metadata) },
-		"gives too many records": func(s *shelf) {
+func TestTheKitNamesTheRuleThatIsBroken(t *testing.T) {
+	in := func(call string, fail func() error) func(*shelf) {
+		return func(s *shelf) { s.do = (&trap{call: call, fail: fail, always: true}).spring }
+	}
+	for name, test := range map[string]struct {
+		change func(*shelf)
+		rule   string
+		seen   string
+	}{
+		"fails":                   {in("TruncateSuffix", failures["error"]), "a truncated suffix is gone, and may be written anew", errBroken.Error()},
+		"panics":                  {in("TruncatePrefix", failures["panic"]), "a removed prefix is gone; its last term is known", "TruncatePrefix panicked"},
+		"forgets what was synced": {func(s *shelf) { s.records = nil }, "what was synced is there after a restart", ""},
+		"forgets metadata":        {func(s *shelf) { clear(s.disk.metadata) }, "the state is kept whole, the newest one", ""},
+		"gives too many records": {func(s *shelf) {
 			s.read = func(records [][]byte) [][]byte { return append(records, records...) }
-		},
-		"gives damaged records": func(s *shelf) {
+		}, "a read gives the entries that were asked for", ""},
+		"gives damaged records": {func(s *shelf) {
 			s.read = func(records [][]byte) [][]byte {
 				first := append([]byte{}, records[0]...)
 				first[len(first)/2] ^= 1
 				return append([][]byte{first}, records[1:]...)
 			}
-		},
-		"leaves records out": func(s *shelf) {
+		}, "a read gives what was appended, synced or not", ""},
+		"gives them backwards": {func(s *shelf) {
+			s.read = func(records [][]byte) [][]byte { slices.Reverse(records); return records }
+		}, "a read gives what was appended, synced or not", ""},
+		"leaves records out": {func(s *shelf) {
 			s.read = func(records [][]byte) [][]byte { return make([][]byte, len(records)) }
-		},
+		}, "a read gives what was appended, synced or not", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			report, err := quorate.CheckStore(shelves(change))
+			report, err := quorate.CheckStore(shelves(test.change))
 			var details *quorate.Error
-			if !errors.As(err, &details) || details.Status != quorate.ErrInvalid || report == "" {
+			if !errors.As(err, &details) || details.Status != quorate.ErrInvalid {
 				t.Fatalf("%v\n%s", err, report)
 			}
-			if (name == "fails" || name == "panics") && !strings.Contains(report, errBroken.Error()) {
-				t.Error(report)
-			}
-			if name == "panics" && !strings.Contains(report, "TruncatePrefix panicked") {
+			if !strings.Contains(report, "BROKEN  "+test.rule+": ") || !strings.Contains(report, test.seen) {
 				t.Error(report)
 			}
 		})
+	}
+}
+
+// What a crash leaves of this store has none of its records.
+func TestTheKitCrashesStores(t *testing.T) {
+	maker := shelves(nil)
+	var last *shelf
+	report, err := quorate.CheckStore(func(how quorate.StoreHow) (quorate.Store, error) {
+		store, err := maker(how)
+		last = store.(*shelf)
+		if how == quorate.StoreCrashed {
+			for index := range last.records {
+				delete(last.records, index)
+			}
+		}
+		return last, err
+	})
+	rule := "BROKEN  an entry that was synced survives a crash: "
+	if !errors.Is(err, quorate.ErrInvalid) || !strings.Contains(report, rule) {
+		t.Fatalf("%v\n%s", err, report)
+	}
+	if _, calls, told := strings.Cut(report, rule); !told || !strings.Contains(calls, "the calls were: open, ") {
+		t.Error(report)
+	}
+	if !strings.Contains(report, "ok      what was synced is there after a restart") {
+		t.Error("it works as long as it does not crash:", report)
 	}
 }
 
@@ -92,7 +112,7 @@ func TestTheKitSaysWhatItLeftOut(t *testing.T) {
 		}
 		return maker(how)
 	})
-	if err != nil {
+	if err != nil || !strings.Contains(report, "\nskipped an entry that was synced survives a crash: ") {
 		t.Errorf("%v\n%s", err, report)
 	}
 }

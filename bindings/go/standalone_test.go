@@ -233,6 +233,7 @@ func TestBadStartsAreRefusedWithAReason(t *testing.T) {
 		{start(nil, memory, "election_timeout", "soon"), quorate.ErrInvalid, "election_timeout"},
 		{start(nil, memory, "election_timeout", "1s\x00"), quorate.ErrInvalid, "NUL"},
 		{start(nil, nil, "", ""), quorate.ErrInvalid, "storage"},
+		{start(nil, memory, "storage", "tape"), quorate.ErrInvalid, "one of wal, sled, memory"},
 		{start(quorate.TCP(taken.GetAddress()), memory, "", ""), quorate.ErrAddressInUse, taken.GetAddress()},
 		{start(nil, quorate.WAL(dir), "", ""), quorate.ErrLocked, dir},
 		{start(nil, quorate.WAL(filepath.Join(file, "below")), "", ""), quorate.ErrIO, file},
@@ -260,9 +261,28 @@ func TestTheLogInSledIsThereAgain(t *testing.T) {
 		}
 		service.Close()
 	}
-	_, err := quorate.StartRaft(nil, quorate.WAL(dir), &journal{})
-	if !errors.Is(err, quorate.ErrInvalid) || !strings.Contains(err.Error(), "storage=sled") {
-		t.Error(err)
+}
+
+func TestADirectoryOfTheOtherStoreIsRefused(t *testing.T) {
+	stores := map[string]func(string) quorate.Storage{"wal": quorate.WAL, "sled": quorate.Sled}
+	for store, other := range map[string]string{"wal": "sled", "sled": "wal"} {
+		dir := t.TempDir()
+		start := func(store string) error {
+			service, err := quorate.StartRaft(nil, stores[store](dir), &journal{})
+			if err == nil {
+				service.Close()
+			}
+			return err
+		}
+		if err := start(store); err != nil {
+			t.Fatal(err)
+		}
+		if err := start(other); !errors.Is(err, quorate.ErrInvalid) || !strings.Contains(err.Error(), "Set storage="+store) {
+			t.Error(err)
+		}
+		if err := start(store); err != nil {
+			t.Error("something was touched:", err)
+		}
 	}
 }
 

@@ -26,13 +26,14 @@ func on(t *testing.T, store quorate.Store, state quorate.StateMachine) *quorate.
 
 // A trap fails in one call from the moment that it is set.
 type trap struct {
-	call string
-	set  atomic.Bool
-	fail func() error
+	call   string
+	set    atomic.Bool
+	always bool
+	fail   func() error
 }
 
 func (p *trap) spring(call string) error {
-	if call == p.call && p.set.Load() {
+	if call == p.call && (p.always || p.set.Load()) {
 		return p.fail()
 	}
 	return nil
@@ -165,6 +166,7 @@ func TestAStoreThatLiesIsFoundOut(t *testing.T) {
 		"begins at 0":         ends(0, 5),
 		"ends at 0":           ends(1, 0),
 		"no end":              ends(1, 1<<64-1),
+		"an end far away":     ends(1, 1<<63),
 		"longer than it is":   ends(1, 9),
 		"begins too late":     ends(3, 5),
 		"out of order":        read(func(records [][]byte) [][]byte { slices.Reverse(records); return records }),
