@@ -14,6 +14,7 @@ import pytest_asyncio
 import quorate
 import quorate.aio
 from conftest import LOCAL, LONG, Failing, Gate, Log
+from memory_store import MemoryStore
 from quorate.aio import ChangeTracker, Service
 
 AioStart = Callable[..., Awaitable[Service]]
@@ -322,3 +323,36 @@ def test_a_service_that_is_lost_unclosed_says_so(tmp_path: Path) -> None:
     with pytest.warns(ResourceWarning, match="unclosed service"):
         del service
         gc.collect()
+
+
+class Post:
+    """A network between the services of one loop; frames are delivered by the loop itself."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, services: dict[str, Service]) -> None:
+        self.loop, self.services = loop, services
+
+    def send(self, node_id: int, address: str, frame: bytes) -> None:
+        self.loop.call_soon_threadsafe(self.services[address].deliver, frame)
+
+
+async def test_stores_and_networks_of_the_hosts_own(start: AioStart) -> None:
+    services: dict[str, Service] = {}
+    post, stores, logs = Post(asyncio.get_running_loop(), services), [], []
+    for name in ("a", "b", "c"):
+        stores.append(MemoryStore())
+        logs.append(Log())
+        services[name] = await start(logs[-1], storage=stores[-1], transport=post, data_dir=None)
+    await services["a"].initialize_cluster("a", timeout=LONG)
+    for name in ("b", "c"):
+        await services["a"].add_node(name, timeout=LONG)
+    replies = await asyncio.gather(
+        *(services["b"].propose_wait(b"%d" % n, timeout=LONG) for n in range(50))
+    )
+    assert len(replies) == 50
+    for service in services.values():
+        await service.read_barrier(timeout=LONG)
+    assert logs[0].data == logs[1].data == logs[2].data and len(logs[0].data) == 50
+    for service in services.values():
+        await service.close()
+    assert [store.closed for store in stores] == [1, 1, 1]
+    assert min(len(store.disk.log) for store in stores) > 50

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import quorate
 from conftest import LONG, Log, Start
-from memory_store import Maker, MemoryStore
+from memory_store import Disk, Maker, MemoryStore
 from quorate import Make, Record
 from sqlite_store import SqliteStore
 
@@ -96,6 +96,41 @@ def test_a_broken_rule_is_named(method: str, change: Any, rule: str) -> None:
     assert all(line in str(report) for line in report.broken)
     assert raised.value.outcome is quorate.Outcome.NOT_DONE
     assert isinstance(raised.value, quorate.InvalidArgument)
+
+
+def unsynced(disk: Disk) -> Disk:
+    """The last record is gone, which was synced."""
+    disk.log.pop(max(disk.log, default=0), None)
+    return disk
+
+
+def late_value(disk: Disk) -> Disk:
+    """No value has become durable yet."""
+    disk.metadata.clear()
+    return disk
+
+
+@pytest.mark.parametrize(
+    ("loses", "rule"),
+    [
+        (unsynced, "an entry that was synced survives a crash"),
+        (late_value, "metadata are durable on return"),
+    ],
+)
+def test_a_rule_that_only_a_crash_breaks_is_named(loses: Any, rule: str) -> None:
+    maker = Maker()
+
+    def make(how: Make) -> MemoryStore:
+        store = maker(how)
+        if how is Make.CRASHED:
+            loses(store.disk)
+        return store
+
+    with pytest.raises(quorate.StorageRuleBroken) as raised:
+        quorate.storage_check(make)
+    broken = [line for line in raised.value.report.broken if line.startswith(f"BROKEN  {rule}: ")]
+    assert len(broken) == 1 and "the calls were: open, " in broken[0]
+    assert "ok      what was synced is there after a restart" in str(raised.value.report)
 
 
 def test_what_the_store_raised_first_is_the_cause() -> None:

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 from pathlib import Path
+from typing import Any
 
 import pytest
 import quorate
@@ -223,8 +224,14 @@ def test_sled_keeps_what_was_acknowledged(tmp_path: Path) -> None:
         with quorate.Service.start(log, data_dir=tmp_path / "node", storage="sled") as service:
             service.propose_wait(b"%d" % run, timeout=LONG)
             assert log.data == [b"0", b"1"][: run + 1]
-    with pytest.raises(quorate.InvalidArgument, match="storage=sled"):
-        quorate.Service.start(Log(), data_dir=tmp_path / "node", storage="wal")
+
+
+@pytest.mark.parametrize(("store", "other"), [("wal", "sled"), ("sled", "wal")])
+def test_a_directory_of_the_other_store_is_refused(tmp_path: Path, store: Any, other: Any) -> None:
+    quorate.Service.start(Log(), data_dir=tmp_path, storage=store).close()
+    with pytest.raises(quorate.InvalidArgument, match=f"Set storage={store}"):
+        quorate.Service.start(Log(), data_dir=tmp_path, storage=other)
+    quorate.Service.start(Log(), data_dir=tmp_path, storage=store).close()  # nothing was touched
 
 
 def test_memory_needs_no_directory(start: Start) -> None:

@@ -201,6 +201,15 @@ def test_lies_about_its_ends_are_noticed(
     assert store.closed == 1
 
 
+@pytest.mark.parametrize("last", [2**40, 2**63 - 1, 2**64 - 2])
+def test_a_store_is_not_asked_for_ever_for_what_it_does_not_have(start: Start, last: int) -> None:
+    store = MemoryStore(filled(start))
+    change_method(store, "open", lambda *_: (store.__class__.open(store)[0], last))
+    change_method(store, "read", lambda *_: [])
+    with pytest.raises(quorate.Corrupt):
+        start(storage=store)
+
+
 def test_an_end_that_is_missing_shows_as_an_older_log(start: Start) -> None:
     """No store can be caught at that; it is what a crash before the last sync looks like."""
     disk = filled(start)
