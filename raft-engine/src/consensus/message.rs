@@ -229,6 +229,10 @@ pub struct RequestVoteResponse {
     pub granted: bool,
 }
 
+/// How many places of its stream of proposals a follower is ahead of the first that was not answered:
+/// the leader remembers as many answers, so that it can repeat any that was lost.
+pub const FORWARD_WINDOW: usize = 1024;
+
 /// Proposals on their way to the leader of the envelope's term, and to nobody else.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Forward {

@@ -4,8 +4,8 @@
 use super::command::Command;
 use super::event::{ChangeId, ReadId};
 use super::message::{
-    Accepted, Body, Change, ChangeRequest, ChangeResponse, Forward, ForwardResponse, Message,
-    ReadIndex, ReadIndexResponse,
+    Accepted, Body, Change, ChangeRequest, ChangeResponse, FORWARD_WINDOW, Forward,
+    ForwardResponse, Message, ReadIndex, ReadIndexResponse,
 };
 use super::ready::ProposalOutcome;
 use super::refusal::{Reason, Refusal};
@@ -25,7 +25,8 @@ struct Stream {
     waiting: VecDeque<Option<Command>>,
     /// How many of `waiting`, from the front, were sent.
     sent: usize,
-    /// When to send them again, if nothing is heard.
+    /// When to send them again, if the first of them is not answered by then: answers to later ones
+    /// do not put that off.
     again_at: Time,
 }
 
@@ -91,7 +92,7 @@ impl Requests {
         if (m.from, m.term) != (stream.leader, stream.term) {
             return;
         }
-        stream.again_at = st.now + st.config.heartbeat * 2;
+        let first_waiting = stream.first;
         match r {
             ForwardResponse::Appended { first, count, index } => {
                 for (i, id) in stream.take(*first, *count) {
@@ -106,6 +107,11 @@ impl Requests {
                 }
             }
             ForwardResponse::Expected { next } => stream.rewind(*next),
+        }
+        if let Some(stream) = &mut self.stream
+            && stream.first > first_waiting
+        {
+            stream.again_at = st.now + st.config.heartbeat * 2;
         }
     }
 
@@ -313,24 +319,27 @@ impl Stream {
         if st.now >= self.again_at {
             self.sent = 0;
         }
-        while let Some(at) = (self.sent..self.waiting.len()).find(|&i| self.waiting[i].is_some()) {
-            let commands = self.next_batch(at, st.config.max_message_bytes);
-            self.sent = at + commands.len();
+        if self.sent == 0 {
             self.again_at = st.now + st.config.heartbeat * 2;
+        }
+        let end = self.waiting.len().min(FORWARD_WINDOW);
+        while let Some(at) = (self.sent..end).find(|&i| self.waiting[i].is_some()) {
+            let commands = self.next_batch(at, end, st.config.max_message_bytes);
+            self.sent = at + commands.len();
             let body = Body::Forward(Forward { first: self.first + at as u64, commands });
             st.send_free(self.leader, self.term, body);
         }
     }
 
     /// What waits from `at` on, up to what was answered, as much as fits in a message.
-    fn next_batch(&self, at: usize, max_bytes: usize) -> Vec<Command> {
+    fn next_batch(&self, at: usize, end: usize, max_bytes: usize) -> Vec<Command> {
         let mut bytes = 0;
         let fits = |command: &&Command| {
             let first = bytes == 0;
             bytes += command.encoded().len();
             first || bytes <= max_bytes
         };
-        self.waiting.range(at..).map_while(Option::as_ref).take_while(fits).cloned().collect()
+        self.waiting.range(at..end).map_while(Option::as_ref).take_while(fits).cloned().collect()
     }
 }
 

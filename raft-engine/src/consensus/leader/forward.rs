@@ -2,14 +2,11 @@
 //! it was sent in.
 
 use super::super::command::Command;
-use super::super::message::{Body, Forward, ForwardResponse, Message};
+use super::super::message::{Body, FORWARD_WINDOW, Forward, ForwardResponse, Message};
 use super::super::refusal::{Reason, Refusal};
 use super::super::state::State;
 use super::super::types::{Incarnation, Index, NodeId};
 use std::collections::{BTreeMap, VecDeque};
-
-/// Answers that are remembered for each stream, in case they are lost: more than are under way at once.
-const REMEMBERED: usize = 1024;
 
 /// What was taken of each follower's stream in this term.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +17,7 @@ struct Stream {
     incarnation: Incarnation,
     /// Everything before this was taken.
     next: u64,
+    /// The last ones, in case they are lost: no more can be asked for again.
     answers: VecDeque<ForwardResponse>,
 }
 
@@ -75,7 +73,7 @@ impl Streams {
         };
         if let Some(stream) = self.0.get_mut(&to) {
             stream.answers.push_back(response.clone());
-            stream.answers.drain(..stream.answers.len().saturating_sub(REMEMBERED));
+            stream.answers.drain(..stream.answers.len().saturating_sub(FORWARD_WINDOW));
         }
         send(st, to, response);
     }
