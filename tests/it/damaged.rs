@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex};
 /// What of a file is altered.
 #[derive(Clone, Copy)]
 enum Harm {
+    /// A bit of the header of a segment, without which none of its frames can be checked.
+    Header,
     /// A bit of the first frame.
     Beginning,
     /// A bit in the middle of what is in use.
@@ -59,6 +61,7 @@ impl Node {
         let mut bytes = std::fs::read(&path).expect("reads");
         let end = bytes.iter().rposition(|byte| *byte != 0).expect("it is not empty");
         let places = match harm {
+            Harm::Header => 34..35,
             Harm::Beginning => 4100..4101,
             Harm::Middle => usize::midpoint(4096, end)..usize::midpoint(4096, end) + 1,
             Harm::Half => end / 2..end,
@@ -112,6 +115,20 @@ fn a_damaged_member_is_repaired_and_votes_again() {
         nodes[0].write("with its vote");
         assert_eq!(all_agree(&nodes).len(), 33);
     }
+}
+
+/// The one that founded the cluster, of whose configurations none is left.
+#[test]
+fn a_founder_that_can_read_nothing_knows_that_it_is_not_alone() {
+    let mut nodes = cluster_on("wal", 3);
+    (0..6).for_each(|n| nodes[n % 3].write(&n.to_string()));
+    nodes.iter_mut().for_each(Node::stop);
+    nodes[0].harm(Harm::Header);
+    nodes.iter_mut().for_each(Node::start);
+    nodes[0].until("it is repaired", |service| !service.info().leader_id.is_zero());
+    nodes[0].until("it votes", |_| !nodes[0].abstains());
+    nodes[0].write("all are there");
+    assert_eq!(all_agree(&nodes).len(), 7);
 }
 
 /// What the node says of its votes, from the start until it gives them.

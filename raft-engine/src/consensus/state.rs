@@ -4,7 +4,7 @@ use super::command::{Entry, Payload};
 use super::config::Config;
 use super::event::{ChangeId, FetchId};
 use super::log::Log;
-use super::membership::Memberships;
+use super::membership::{Membership, Memberships};
 use super::message::{Accepted, Body, Message, Standing};
 use super::outbox::{Outbox, extend};
 use super::ready::{Fetch, Former, HardState, Notice};
@@ -262,6 +262,7 @@ impl State {
                 Payload::Membership(m) if m.cluster == self.hard.lineage => {
                     self.members.push(entry.index, m.clone());
                     self.notice(Notice::MembershipChanged { number: m.number });
+                    self.note_company(m);
                 }
                 Payload::Command(command) if command.kind() >= 0 => {
                     self.last_application = entry.index;
@@ -270,6 +271,17 @@ impl State {
             }
         }
         self.out.write_entries(entries);
+    }
+
+    /// A founder notes with its hard state, once, that others vote: should all configurations in its log
+    /// be damaged, it still knows that there is somebody who can repair it. The first one said nothing
+    /// about anybody else.
+    fn note_company(&mut self, membership: &Membership) {
+        let is_founder = self.hard.former.is_none() && self.hard.number_floor == 0;
+        if is_founder && membership.all_voters().any(|voter| voter.id != self.hard.node) {
+            self.hard.number_floor = 1;
+            self.out.write_hard_state();
+        }
     }
 
     /// Cuts the log after `keep`, configurations included (§6). What is committed is never cut.
