@@ -131,6 +131,32 @@ fn a_founder_that_can_read_nothing_knows_that_it_is_not_alone() {
     assert_eq!(all_agree(&nodes).len(), 7);
 }
 
+/// A member whose log was damaged was removed before the others repaired it. Its state machine holds more
+/// than what is left of the log: as a Standalone node it would count places anew that the state machine has
+/// filled, and never apply what is written there.
+#[test]
+fn a_removed_member_that_lacks_what_it_applied_stops() {
+    let mut nodes = cluster_on("wal", 3);
+    (0..30).for_each(|n| nodes[n % 3].write(&n.to_string()));
+    let mut harmed = take(&mut nodes, false);
+    let id = harmed.id();
+    harmed.until("it has applied all", |_| harmed.journal.texts().len() == 30);
+    harmed.stop();
+    harmed.harm(Harm::Middle);
+    nodes[0].service().remove_node(id, LONG).expect("it is removed");
+    nodes.iter_mut().for_each(Node::stop); // the leader that removed it would still repair it
+    nodes.iter_mut().for_each(Node::start);
+    let lines = harmed.journal.lines();
+    let service = Service::start(harmed.settings(), harmed.journal.durable_machine());
+    harmed.service = Some(service.expect("it starts"));
+    harmed.until("it stops", |service| service.info().state == State::Failed);
+    assert!(harmed.report().contains("has applied entry"), "{}", harmed.report());
+    assert_eq!(harmed.journal.lines(), lines);
+    drop(harmed.service.take());
+    let refused = Service::start(harmed.settings(), harmed.journal.durable_machine());
+    assert_eq!(refused.err().map(|error| error.kind), Some(ErrorKind::StateMachine));
+}
+
 /// What the node says of its votes, from the start until it gives them.
 fn heard(queue: &Queue) -> Vec<bool> {
     let (mut all, mut completions) = (Vec::new(), Vec::new());

@@ -122,7 +122,7 @@ fn serve(machine: &mut Guarded, jobs: &Jobs<Job>, inbox: &Inbox) -> Result<(), E
             match (job, &mut applying) {
                 (Job::Begin(begin), _) => applying = Some(Applying::new(*begin, inbox)),
                 (Job::Apply(entries), Some(applying)) => applying.apply(machine, entries)?,
-                (Job::Rewind(keep), Some(applying)) => applying.rewind(keep),
+                (Job::Rewind(keep), Some(applying)) => applying.rewind(keep)?,
                 (Job::Apply(_) | Job::Rewind(_), None) => {}
             }
         }
@@ -275,11 +275,22 @@ impl Applying<'_> {
         }
     }
 
-    fn rewind(&mut self, keep: Index) {
+    /// The log is cut by a change of lineage. What was applied stays, unless the log was damaged and the
+    /// node left before it was repaired: what comes next would fill places anew that are filled.
+    fn rewind(&mut self, keep: Index) -> Result<(), Error> {
+        if self.given > keep {
+            let text = format!(
+                "the state machine has applied entry {} and this node left its cluster with a damaged \
+                 log that ends at {keep}: delete both and add the node again",
+                self.given
+            );
+            return Err(Error::new(ErrorKind::StateMachine, text));
+        }
         self.applied = self.applied.min(keep);
         self.waiters.rewind(self.applied);
         self.view.rewound(self.applied);
         self.inbox.add(|batch| batch.rewound = Some(self.applied));
+        Ok(())
     }
 }
 
