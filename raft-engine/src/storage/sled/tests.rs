@@ -156,3 +156,24 @@ fn a_value_that_is_no_state_is_refused() {
     store.open().expect("opens");
     store.append(&[record(1, 10)], Index(0)).expect_err("no state was put");
 }
+
+/// As a later version of quorate might leave it.
+#[test]
+fn a_log_of_a_later_version_is_refused() {
+    let (_dir, mut store) = begun(SledOptions::default());
+    store.append(&[record(1, 10)], Index(0)).expect("appends");
+    store.sync().expect("syncs");
+    let dir = store.paths.dir.clone();
+    drop(store);
+    let mut database = database::Database::open(&dir.join("sled")).expect("opens");
+    let mut ends = database.single().expect("reads").expect("it is there").to_vec();
+    ends[4] += 1;
+    let crc = crc32c::crc32c(&ends[4..]);
+    ends[..4].copy_from_slice(&crc.to_le_bytes());
+    database.put_single(&ends).and_then(|()| database.barrier()).expect("writes");
+    drop(database);
+    let mut store = Sled::new(dir, SledOptions::default());
+    let refused = store.open().expect_err("it is newer");
+    assert_eq!(refused.kind, StorageErrorKind::Version, "{refused}");
+    assert!(!refused.is_damage() && refused.message.contains("Start the newer version"));
+}
