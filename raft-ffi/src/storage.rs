@@ -34,7 +34,7 @@ pub struct quorate_record {
 /// What it must keep: between two syncs a crash keeps a prefix of the calls of append and the
 /// truncations, in order, at least up to the last sync that returned. metadata_put is atomic,
 /// durable on return, and outside that order: a newer term or vote without the log is safe, the
-/// reverse is not. quorate_storage_check tries all of that.
+/// reverse is not. quorate_storage_check tries all of that; docs/storage.md has it at length.
 ///
 /// The functions run on one thread, quorate-log, one at a time, and may block: that delays entries
 /// and nothing else. A negative status from any of them is terminal: the service stops
