@@ -11,4 +11,5 @@ mod random;
 mod recovery;
 mod scripts;
 mod service;
+mod switched;
 mod tidy;

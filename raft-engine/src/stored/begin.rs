@@ -46,12 +46,24 @@ fn salvage(
         return Err(Error::opening(damage));
     }
     let Salvaged { found, rest, .. } = left;
-    let text = format!("{}; the log was cut after entry {}, and {rest}", damage.flaw(), found.last);
+    let cut_pending = state.cut_pending || !reaches_lineage(&state, &found);
+    let end = if cut_pending { found.last.min(state.cut_to) } else { found.last };
+    let text = format!("{}; the log was cut after entry {end}, and {rest}", damage.flaw());
     let abstaining = !mutant!("g3_cut_without_abstaining");
-    let state = HardState { abstaining, ..state };
+    let state = HardState { abstaining, cut_pending, ..state };
     let mut stored = begin(store, state, found, draw)?;
     stored.damage = Some(text.into());
     Ok(stored)
+}
+
+/// Whether what is left goes beyond the last change of lineage. That cut the log after `cut_to`, and what
+/// was there before has the same places as what came then. The new lineage begins with a configuration of
+/// its own behind the cut: by that it is known. Where it is not left, nothing behind the cut is.
+fn reaches_lineage(state: &HardState, found: &Recovered) -> bool {
+    let behind = found.memberships.iter().filter(|record| record.index > state.cut_to).cloned();
+    let mut behind = behind.filter_map(|record| membership(record).ok());
+    mutant!("g3_other_lineage_is_salvaged")
+        || behind.any(|(_, membership)| membership.cluster == state.lineage)
 }
 
 /// Whether there is somebody else who can repair this node: by the newest configuration that is left.
