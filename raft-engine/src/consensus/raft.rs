@@ -102,11 +102,7 @@ impl Raft {
     #[must_use]
     pub fn new(config: Config, restored: Restored, seed: u64, now: Time) -> Raft {
         let lineage = restored.state.lineage;
-        let base = if restored.state.joining || restored.state.abstaining {
-            Membership { cluster: lineage, ..Membership::default() }
-        } else {
-            Membership::standalone(lineage, restored.state.node)
-        };
+        let base = base_membership(&restored.state);
         let ours = restored.memberships.into_iter().filter(|(_, m)| m.cluster == lineage).collect();
         let members = Memberships::new(base, ours);
         let log = Log::new(LogStart {
@@ -478,6 +474,16 @@ impl Raft {
             self.st.notice(Notice::Role { role, term, leader });
             self.requests.leader_changed(&mut self.st);
         }
+    }
+}
+
+/// The configuration before the first of the log. A node is alone in a lineage of its own; who joined one
+/// was never alone in it, and may not take itself for a voter before it knows a configuration.
+fn base_membership(state: &HardState) -> Membership {
+    if state.joining || state.abstaining || state.has_joined() {
+        Membership { cluster: state.lineage, ..Membership::default() }
+    } else {
+        Membership::standalone(state.lineage, state.node)
     }
 }
 

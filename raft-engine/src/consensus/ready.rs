@@ -107,10 +107,20 @@ pub struct HardState {
     /// Where a join or a leave cut the log.
     pub cut_to: Index,
     /// Configurations up to this number say nothing about whether this node is a member: those of
-    /// `former` if it left one, else those of the lineage.
+    /// `former` if it left one, else those of the lineage. A founder has 1 once others vote, whoever
+    /// joined has the number that it joined in.
     pub number_floor: u64,
     /// The cluster that the node was in before.
     pub former: Option<Former>,
+}
+
+impl HardState {
+    /// Whether the node was asked into this lineage, which another one founded: by a configuration after
+    /// the first, which has nobody but the founder.
+    #[must_use]
+    pub fn has_joined(&self) -> bool {
+        self.former.is_none() && self.number_floor > 1
+    }
 }
 
 /// A cluster that was left: its term and vote wait here, in case the node comes back.

@@ -175,24 +175,28 @@ impl Peer {
 
     /// A read is allowed by a leader that has committed in its term and proved since that it leads
     /// (thesis §6.4).
-    pub(super) fn judge_reads(&mut self, did: &Did<'_>) -> Check {
+    pub(super) fn judge_reads(&mut self, did: &Did<'_>, own: Option<Index>) -> Check {
+        let before = own.map_or(self.last().index, Index::prev);
         for (id, result) in &did.ready.reads {
             let asked = self.reads.remove(id);
             let (Ok(index), Some(since), RoleName::Leader) = (result, asked, did.seen.role) else {
                 continue;
             };
-            self.check_read(&did.seen, *index, since)?;
+            self.check_read(&did.seen, *index, since, before)?;
         }
         Ok(())
     }
 
-    fn check_read(&self, seen: &Seen, index: Index, since: u64) -> Check {
+    /// A quorum said so of the configuration in force, or of the one in force `before` this batch changed it.
+    fn check_read(&self, seen: &Seen, index: Index, since: u64, before: Index) -> Check {
         let own = self.is_of_term(seen.commit, seen.term);
         rule(own, || "a read before the leader committed in its term".to_owned())?;
         rule(index <= seen.commit, || format!("a read at {index}, beyond the commit index"))?;
         let proved =
             |id| id == self.id || self.answered.get(&id).is_some_and(|(_, round)| *round > since);
-        rule(quorum(self.in_force(), proved), || "a read without proof of leadership".to_owned())
+        let agreed =
+            quorum(self.in_force(), proved) || quorum(self.configuration(before).1, proved);
+        rule(agreed, || "a read without proof of leadership".to_owned())
     }
 
     /// A node leaves or joins as it was told, and keeps its term and vote in the lineage.

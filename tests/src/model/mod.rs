@@ -148,7 +148,7 @@ impl Peer {
         self.note_writes(did);
         self.judge_sent(did)?;
         self.judge_applied(did)?;
-        self.judge_reads(did)?;
+        self.judge_reads(did, new_from)?;
         self.judge_switch(did, &mut actions)?;
         self.settle(did);
         Ok(actions)

@@ -124,7 +124,8 @@ pub struct Peer {
 impl Peer {
     pub(super) fn start(config: &Config, hard: &HardState, log: &[Entry], commit: Index) -> Peer {
         let alone = Member { id: hard.node, address: "".into() };
-        let voters = if hard.joining { Vec::new() } else { vec![alone] };
+        let joined = hard.joining || (hard.former.is_none() && hard.number_floor > 1);
+        let voters = if joined { Vec::new() } else { vec![alone] };
         let base = Membership { cluster: hard.lineage, voters, ..Membership::default() };
         let mut peer = Peer {
             id: hard.node,
