@@ -194,4 +194,27 @@ static inline quorate_service *start_on(counter *c, disk *d) {
     return service;
 }
 
+/* A start that must fail, on a disk that holds a log. */
+static inline void start_fails(disk *d, quorate_status expected, const char *text) {
+    quorate_error *err = NULL;
+    quorate_service *service = NULL;
+    counter c = {0};
+    int dropped = d->dropped;
+    quorate_config *config = config_on(&c, d);
+    CHECK_ERR(quorate_service_start(config, &service, &err), expected, text);
+    CHECK(service == NULL);
+    CHECK_EQ(d->dropped, dropped + 1);
+    CHECK_EQ(c.dropped, 1);
+    quorate_config_free(config);
+}
+
+static inline disk *written_disk(void) {
+    counter c = {0};
+    disk *d = new_disk();
+    quorate_service *service = start_on(&c, d);
+    for (int i = 0; i < 8; i++) propose_wait(service, "written");
+    quorate_service_free(service);
+    return d;
+}
+
 #endif
