@@ -5,6 +5,7 @@
 # make fuzz     libFuzzer over all targets, SECONDS=60 TARGET=frame; keeps what is new
 # make attack   ATTACKS=1000000 malformed connections and frames against a cluster that serves
 # make soak     MINUTES=60 of real processes that are killed and of the simulator, with fresh seeds; see docs/soak-ledger.md
+# make mutants  all deliberate mistakes, found with fresh seeds; writes tests/mutants/seeds
 # make power-cut  root only: cut a real file system's power under wal and sled; ROUNDS=100 for more
 # make bench    all benchmarks; bench-cluster and so on for one, BENCH="--rounds 1" for options
 # make install  PREFIX=/usr/local DESTDIR=
@@ -15,9 +16,10 @@ LIB := target/release/libquorate.a
 VENV := .venv/bin
 TOOLS := $(or $(QUORATE_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/quorate-tools)
 
-.PHONY: demo test check fix fuzz attack soak power-cut bench clean setup lib golib python install \
+.PHONY: demo test check fix fuzz attack soak mutants power-cut bench clean setup lib golib python install \
 	bench-protocol bench-engine bench-store bench-crossing bench-cluster bench-report \
-	test-rust test-c test-cpp test-python test-go test-linear test-mixed test-docs
+	test-rust test-c test-cpp test-python test-go test-linear test-mixed test-docs \
+	test-mutants
 .DEFAULT_GOAL := help
 
 help:
@@ -40,11 +42,14 @@ demo: lib golib python
 
 test: setup
 	@rm -rf build/log
-	@ok=0; for t in rust c cpp python go linear mixed docs; do $(MAKE) --no-print-directory test-$$t || ok=1; done; \
+	@ok=0; for t in rust mutants c cpp python go linear mixed docs; do $(MAKE) --no-print-directory test-$$t || ok=1; done; \
 	.ci/summary && exit $$ok
 
 test-rust: setup
 	@$(SUITE) rust cargo test --locked
+
+test-mutants: setup
+	@$(SUITE) mutants tests/mutants/run
 
 test-c: lib
 	@$(SUITE) c tests/c/run.sh
@@ -90,6 +95,9 @@ attack: setup
 
 soak: lib golib python
 	@tests/soak/run $(or $(MINUTES),60)
+
+mutants: setup
+	@tests/mutants/run --hunt
 
 # No part of `make test`: it mounts a file system.
 power-cut:

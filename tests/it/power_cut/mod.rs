@@ -1,8 +1,8 @@
 //! The log on a simulated disk: whatever fails, and whenever the power is cut, everything that was
 //! acknowledged is there afterwards, and what is there is a prefix of what was called.
 //!
-//! `POWER_CUT_SEEDS=5000 cargo test -p quorate-tests power_cut` looks further; a failure names its
-//! seed and call, and `POWER_CUT_SEED=n` runs one.
+//! `POWER_CUT_SEEDS=5000 cargo test -p quorate-tests power_cut` looks further, `POWER_CUT_SEEDS=150..5000` only
+//! where nobody has; a failure names its seed and call, and `POWER_CUT_SEED=n` runs one.
 
 mod damage;
 mod errors;
@@ -16,11 +16,14 @@ use quorate_tests::simulated_fs::{Fault, SimDisk};
 use rig::{Rig, state, wal};
 
 fn seeds(usual: u64) -> Vec<u64> {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
-    match number("POWER_CUT_SEED") {
-        Some(seed) => vec![seed],
-        None => (0..number("POWER_CUT_SEEDS").unwrap_or(usual)).collect(),
+    let number = |text: &str| text.parse().ok();
+    let told = |name: &str| std::env::var(name).ok();
+    if let Some(seed) = told("POWER_CUT_SEED").and_then(|text| number(&text)) {
+        return vec![seed];
     }
+    let many = told("POWER_CUT_SEEDS").unwrap_or_default();
+    let (from, to) = many.split_once("..").unwrap_or(("0", &many));
+    (number(from).unwrap_or(0)..number(to).unwrap_or(usual)).collect()
 }
 
 /// Opens a new store, works, fails at a random call, comes back, and so on.
