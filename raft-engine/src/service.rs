@@ -113,7 +113,7 @@ impl Service {
         };
         let parts = driver::Parts {
             store: match store {
-                Some(store) => store,
+                Some(log) => driver::Store { log, movable: false },
                 None => store_of(&settings)?,
             },
             transport: transport.unwrap_or_else(|| transport_of(&settings)),
@@ -440,19 +440,21 @@ fn refuse_to_block() -> Result<(), Error> {
     Ok(())
 }
 
-fn store_of(settings: &Settings) -> Result<Box<dyn LogStore>, Error> {
+fn store_of(settings: &Settings) -> Result<driver::Store, Error> {
+    let movable = settings.storage == Storage::Wal;
     let (segment_bytes, adopt_copied_directory) =
         (settings.segment_bytes, settings.adopt_copied_directory);
-    match (settings.storage, &settings.data_dir) {
+    let log: Box<dyn LogStore> = match (settings.storage, &settings.data_dir) {
         (Storage::Wal, Some(dir)) => {
             let options =
                 WalOptions { segment_bytes: segment_bytes as u64, adopt_copied_directory };
-            Ok(Box::new(Wal::new(dir.clone(), options)))
+            Box::new(Wal::new(dir.clone(), options))
         }
-        (Storage::Sled, Some(dir)) => sled(dir, adopt_copied_directory),
-        (Storage::Memory, _) => Ok(Box::new(Memory::default())),
-        (_, None) => Err(Error::new(ErrorKind::Invalid, "data_dir is not set")),
-    }
+        (Storage::Sled, Some(dir)) => sled(dir, adopt_copied_directory)?,
+        (Storage::Memory, _) => Box::new(Memory::default()),
+        (_, None) => return Err(Error::new(ErrorKind::Invalid, "data_dir is not set")),
+    };
+    Ok(driver::Store { log, movable })
 }
 
 #[cfg(feature = "sled")]

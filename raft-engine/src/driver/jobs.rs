@@ -66,6 +66,11 @@ impl<T> Jobs<T> {
         self.added.notify_one();
     }
 
+    /// Whether the thread has done all it was given, and sleeps.
+    pub(crate) fn is_idle(&self) -> bool {
+        lock(&self.state).asleep
+    }
+
     /// Moves all jobs to the end of `into`; sleeps while there is none, at most so long.
     pub(crate) fn take(&self, into: &mut VecDeque<T>, max: Option<Duration>) -> Taken {
         let mut state = lock(&self.state);

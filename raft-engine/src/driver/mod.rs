@@ -3,7 +3,7 @@
 //!
 //! | thread | does | waits for |
 //! |---|---|---|
-//! | quorate-loop | protocol, sockets, timers | inbox, deadline |
+//! | quorate-loop | protocol, sockets, timers; a small write when idle | inbox, deadline |
 //! | quorate-log | writes and syncs of the store | jobs |
 //! | quorate-apply | calls of the state machine, answers to proposers | jobs |
 //! | quorate-read | reads of old entries; starts when needed | jobs |
@@ -29,6 +29,7 @@ mod switch;
 mod watch;
 
 pub(crate) use inbox::Inbox;
+pub(crate) use persist::Store;
 use start::Starter;
 pub(crate) use start::{Options, Parts, Running, start};
 
@@ -88,9 +89,10 @@ impl Driver {
                 return Ok(());
             }
             self.turn(batch)?;
-            if self.inbox.is_filled() {
+            if self.persister.holds() || self.inbox.is_filled() {
                 tokio::task::yield_now().await; // the sockets have their turn too
             }
+            self.persist();
         }
     }
 
@@ -203,12 +205,21 @@ impl Driver {
         Ok(())
     }
 
+    /// A write that was held is carried out here only if nothing else is to be done.
+    fn persist(&mut self) {
+        if self.inbox.is_filled() {
+            self.persister.hand_over();
+        } else if self.persister.holds() {
+            self.persister.carry_out();
+        }
+    }
+
     fn write(&mut self, write: Write) {
         count(&self.view.counters.writes, 1);
         if write.keep_to.is_some() {
             self.fetcher.cut();
         }
-        self.persister.jobs.add(persist::Job::Write(write));
+        self.persister.add(persist::Job::Write(write));
     }
 
     /// Shows the present values to getters, callers and handshakes.

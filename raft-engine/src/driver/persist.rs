@@ -1,7 +1,12 @@
 //! The thread quorate-log: everything that writes to the store, strictly in order. What is queued when
 //! it looks becomes one round with one sync, which is the whole group commit. The first error ends it:
 //! what reached the disk is unknown then, so nothing more is called durable.
+//!
+//! A small write that comes alone may be carried out by the loop instead, which saves two wake-ups, as
+//! long as the disk is fast and the store allows it. What must hold: the thread has nothing to do then,
+//! so the order is kept, and a slow sync sends the next write back to the thread.
 
+use super::clock;
 use super::inbox::Inbox;
 use super::jobs::{Jobs, Taken};
 use super::start::draw;
@@ -13,7 +18,7 @@ use crate::storage::{LogReader, LogStore, StorageError};
 use crate::stored::{LogWriter, Stored};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -34,39 +39,107 @@ pub(crate) enum Job {
     Close,
 }
 
+/// A write that is worth no wake-up has at most so many bytes of entries.
+const SMALL: usize = 64 << 10;
+/// A disk is fast if its last sync took no longer; the loop waits for no other.
+const FAST: Duration = Duration::from_millis(1);
+
+/// A store, and who may use it.
+pub(crate) struct Store {
+    /// Itself.
+    pub log: Box<dyn LogStore>,
+    /// Calls may come from more than one thread, one at a time. Those of a host may not.
+    pub movable: bool,
+}
+
 /// What the store was opened with.
 pub(crate) struct Opened {
     /// What is stored.
     pub stored: Stored,
     /// Reads beside the writer, if the store can.
     pub reader: Option<Box<dyn LogReader>>,
+    shared: Option<Arc<Mutex<Writer>>>,
 }
 
 /// The thread, as the loop sees it.
 pub(crate) struct Persister {
-    /// Its work.
-    pub jobs: Arc<Jobs<Job>>,
+    jobs: Arc<Jobs<Job>>,
+    inbox: Arc<Inbox>,
+    /// What the thread works with, if the loop may do so too.
+    shared: Option<Arc<Mutex<Writer>>>,
+    /// A small write that the loop may carry out itself.
+    held: Option<Write>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Persister {
     /// Starts the thread, and opens the store in it.
-    pub(crate) fn start(
-        store: Box<dyn LogStore>,
-        inbox: Arc<Inbox>,
-    ) -> Result<(Persister, Opened), Error> {
+    pub(crate) fn start(store: Store, inbox: Arc<Inbox>) -> Result<(Persister, Opened), Error> {
         let jobs = Arc::new(Jobs::new());
         let opened = Arc::new(Slot::new());
-        let (work, answer) = (Arc::clone(&jobs), Arc::clone(&opened));
-        let body = move || run(store, &work, &inbox, &answer);
+        let (work, news, answer) = (Arc::clone(&jobs), Arc::clone(&inbox), Arc::clone(&opened));
+        let body = move || run(store, &work, &news, &answer);
         let thread = Some(os::spawn("quorate-log", body).map_err(no_thread)?);
-        let persister = Persister { jobs, thread };
-        Ok((persister, opened.wait()?))
+        let mut persister = Persister { jobs, inbox, shared: None, held: None, thread };
+        let mut opened: Opened = opened.wait()?;
+        persister.shared = opened.shared.take();
+        Ok((persister, opened))
+    }
+
+    /// The queue before the thread, for what needs no place among the writes.
+    pub(crate) fn jobs(&self) -> Arc<Jobs<Job>> {
+        Arc::clone(&self.jobs)
+    }
+
+    /// Adds work, behind all that was added before.
+    pub(crate) fn add(&mut self, job: Job) {
+        self.hand_over();
+        match job {
+            Job::Write(write) if self.may_hold(&write) => self.held = Some(write),
+            job => self.jobs.add(job),
+        }
+    }
+
+    fn may_hold(&self, write: &Write) -> bool {
+        let small = match &*write.append {
+            [] => true,
+            [alone] => alone.size() <= SMALL,
+            _ => false,
+        };
+        let plain = write.state.is_none() && write.keep_to.is_none();
+        small && plain && self.shared.is_some() && self.jobs.is_idle()
+    }
+
+    /// Whether the loop should look whether it has time for a write.
+    pub(crate) fn holds(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// The loop has something else to do: what is held goes to the thread.
+    pub(crate) fn hand_over(&mut self) {
+        if let Some(write) = self.held.take() {
+            self.jobs.add(Job::Write(write));
+        }
+    }
+
+    /// The loop has nothing else to do: it carries out what is held, if the disk is fast.
+    pub(crate) fn carry_out(&mut self) {
+        let (Some(write), Some(shared)) = (self.held.take(), &self.shared) else { return };
+        match shared.lock() {
+            Ok(mut writer) if writer.took <= FAST => {
+                let mut once = Some(write);
+                if let Err(error) = writer.round(|_| once.take(), &self.inbox) {
+                    self.jobs.abandon();
+                    self.inbox.fail(failed(&error));
+                }
+            }
+            _ => self.jobs.add(Job::Write(write)),
+        }
     }
 
     /// Ends the thread once its work is done, and the store is closed properly.
     pub(crate) fn stop(&mut self) {
-        self.jobs.add(Job::Close);
+        self.add(Job::Close);
         self.jobs.close();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join(); // its panics were caught and told
@@ -86,20 +159,17 @@ pub(crate) fn no_thread(error: std::io::Error) -> Error {
     Error::new(ErrorKind::Io, text)
 }
 
-fn run(
-    store: Box<dyn LogStore>,
-    jobs: &Jobs<Job>,
-    inbox: &Inbox,
-    opened: &Slot<Result<Opened, Error>>,
-) {
+fn run(store: Store, jobs: &Jobs<Job>, inbox: &Inbox, opened: &Slot<Result<Opened, Error>>) {
     let work = AssertUnwindSafe(|| {
-        let log = match LogWriter::open(store, &mut draw) {
+        let log = match LogWriter::open(store.log, &mut draw) {
             Ok(log) => log,
             Err(error) => return opened.fill(Err(error)),
         };
-        opened.fill(Ok(Opened { stored: log.stored().clone(), reader: log.reader() }));
-        let mut writer = Writer { log, inbox, full: false };
-        if let Err(error) = writer.work(jobs) {
+        let (stored, reader) = (log.stored().clone(), log.reader());
+        let writer = Arc::new(Mutex::new(Writer { log, full: false, took: Duration::ZERO }));
+        let shared = store.movable.then(|| Arc::clone(&writer));
+        opened.fill(Ok(Opened { stored, reader, shared }));
+        if let Err(error) = work(&writer, jobs, inbox) {
             inbox.fail(failed(&error));
         }
     });
@@ -117,69 +187,84 @@ fn failed(error: &StorageError) -> Error {
     Error::new(ErrorKind::StorageFailed, text)
 }
 
-struct Writer<'a> {
-    log: LogWriter,
-    inbox: &'a Inbox,
-    /// The store has no room.
-    full: bool,
-}
-
-impl Writer<'_> {
-    fn work(&mut self, jobs: &Jobs<Job>) -> Result<(), StorageError> {
-        let mut waiting = VecDeque::new();
-        loop {
-            match jobs.take(&mut waiting, self.full.then_some(FULL_DISK)) {
-                Taken::Closed => return Ok(()),
-                Taken::Late => self.look_for_room(),
-                Taken::Some => {}
-            }
-            while let Some(job) = waiting.pop_front() {
-                match job {
-                    Job::Write(write) => self.round(write, &mut waiting, jobs)?,
-                    Job::Fetch(fetch) => self.fetch(&fetch)?,
-                    Job::Switch(state) => self.switch(state)?,
-                    Job::Close => return self.log.close(),
+/// Does the jobs, until the last one. A writer that the loop panicked in is not touched any more.
+fn work(writer: &Mutex<Writer>, jobs: &Jobs<Job>, inbox: &Inbox) -> Result<(), StorageError> {
+    let (mut waiting, mut full) = (VecDeque::new(), false);
+    loop {
+        let taken = jobs.take(&mut waiting, full.then_some(FULL_DISK));
+        let Ok(mut writer) = writer.lock() else { return Ok(()) };
+        match taken {
+            Taken::Closed => return Ok(()),
+            Taken::Late => writer.look_for_room(inbox),
+            Taken::Some => {}
+        }
+        while let Some(job) = waiting.pop_front() {
+            match job {
+                Job::Write(write) => {
+                    jobs.take_more(&mut waiting);
+                    let mut first = Some(write);
+                    let next = |bytes| first.take().or_else(|| more(&mut waiting, bytes));
+                    writer.round(next, inbox)?;
                 }
+                Job::Fetch(fetch) => writer.fetch(&fetch, inbox)?,
+                Job::Switch(state) => writer.switch(state, inbox)?,
+                Job::Close => return writer.log.close(),
             }
         }
+        full = writer.full;
     }
+}
 
-    /// Carries out the write and all that wait behind it, as far as they fit, with one sync.
+/// What the store is used through, by one thread at a time.
+struct Writer {
+    log: LogWriter,
+    /// The store has no room.
+    full: bool,
+    /// How long the last round with a sync took.
+    took: Duration,
+}
+
+impl Writer {
+    /// Carries out writes, as far as they fit, with one sync.
     fn round(
         &mut self,
-        first: Write,
-        waiting: &mut VecDeque<Job>,
-        jobs: &Jobs<Job>,
+        mut next: impl FnMut(usize) -> Option<Write>,
+        inbox: &Inbox,
     ) -> Result<(), StorageError> {
-        jobs.take_more(waiting);
-        let mut first = Some(first);
-        let round = self.log.carry_out(|bytes| first.take().or_else(|| more(waiting, bytes)))?;
-        self.inbox.add(|batch| {
+        let (begin, mut last) = (clock::now(), 0);
+        let round = self.log.carry_out(|bytes| {
+            last = bytes;
+            next(bytes)
+        })?;
+        if last > 0 {
+            self.took = clock::now().since(begin); // for there were entries, and a sync
+        }
+        inbox.add(|batch| {
             batch.persisted = round.seq;
             batch.released.extend(round.after);
         });
-        self.look_for_room();
+        self.look_for_room(inbox);
         Ok(())
     }
 
-    fn fetch(&mut self, fetch: &Fetch) -> Result<(), StorageError> {
+    fn fetch(&mut self, fetch: &Fetch, inbox: &Inbox) -> Result<(), StorageError> {
         if let Some(entries) = self.log.fetch(fetch)? {
-            self.inbox.add(|batch| batch.fetched.push((fetch.id, entries)));
+            inbox.add(|batch| batch.fetched.push((fetch.id, entries)));
         }
         Ok(())
     }
 
-    fn switch(&mut self, state: HardState) -> Result<(), StorageError> {
+    fn switch(&mut self, state: HardState, inbox: &Inbox) -> Result<(), StorageError> {
         let stored = Box::new(self.log.switch(state)?);
-        self.inbox.add(|batch| batch.cut = Some(stored));
+        inbox.add(|batch| batch.cut = Some(stored));
         Ok(())
     }
 
-    fn look_for_room(&mut self) {
+    fn look_for_room(&mut self, inbox: &Inbox) {
         let full = !self.log.has_room();
         if full != self.full {
             self.full = full;
-            self.inbox.add(|batch| batch.disk_full = Some(full));
+            inbox.add(|batch| batch.disk_full = Some(full));
         }
     }
 }
@@ -189,3 +274,6 @@ fn more(waiting: &mut VecDeque<Job>, bytes: usize) -> Option<Write> {
     let job = waiting.pop_front_if(|job| bytes < ROUND_BYTES && matches!(job, Job::Write(_)))?;
     if let Job::Write(write) = job { Some(write) } else { None }
 }
+
+#[cfg(test)]
+mod tests;

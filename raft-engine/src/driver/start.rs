@@ -7,7 +7,7 @@ use super::caller::Admission;
 use super::clock;
 use super::inbox::Inbox;
 use super::peers::Peers;
-use super::persist::{Opened, Persister, no_thread};
+use super::persist::{Opened, Persister, Store, no_thread};
 use super::reads::Fetcher;
 use super::requests::Requests;
 use super::view::View;
@@ -22,7 +22,7 @@ use crate::logger::{Level, Log};
 use crate::os;
 use crate::slot::{Slot, lock};
 use crate::state_machine::{Applied, StateMachine};
-use crate::storage::{LogReader, LogStore};
+use crate::storage::LogReader;
 use crate::stored::{self, Stored};
 use crate::transport::{LocalIdentity, Sink, Transport};
 use std::future::poll_fn;
@@ -51,7 +51,7 @@ pub(crate) struct Options {
 /// What the driver puts together.
 pub(crate) struct Parts {
     /// Where the log is.
-    pub store: Box<dyn LogStore>,
+    pub store: Store,
     /// The network.
     pub transport: Box<dyn Transport>,
     /// The host's state.
@@ -110,7 +110,7 @@ pub(crate) fn start(options: Options, parts: Parts) -> Result<Running, Error> {
     let (view, waiters) = ground.begin(&options);
     let Ground { inbox, persister, reader, applier, .. } = ground;
     let (forward, pause) = (options.config.forward, options.config.heartbeat);
-    let writer = Arc::clone(&persister.jobs);
+    let writer = persister.jobs();
     let driver = Driver {
         status: raft.status(),
         raft,
@@ -147,12 +147,12 @@ struct Ground {
 impl Ground {
     fn open(
         options: &Options,
-        store: Box<dyn LogStore>,
+        store: Store,
         machine: Box<dyn StateMachine>,
     ) -> Result<Ground, Error> {
         let inbox = Arc::new(Inbox::default());
         let (persister, opened) = Persister::start(store, Arc::clone(&inbox))?;
-        let Opened { stored, reader } = opened;
+        let Opened { stored, reader, .. } = opened;
         if stored.in_cluster() && !options.listens {
             return Err(unreachable_member());
         }

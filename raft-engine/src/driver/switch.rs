@@ -26,7 +26,7 @@ impl Driver {
         self.fetcher.cut();
         self.deadline = Time::NEVER;
         let keep = state.cut_to;
-        self.persister.jobs.add(persist::Job::Switch(state));
+        self.persister.add(persist::Job::Switch(state));
         self.applier.jobs.add(apply::Job::Rewind(keep));
         self.switching = Some(Switching::default());
     }
