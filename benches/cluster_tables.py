@@ -1,9 +1,11 @@
 """The tables of the cluster benchmark."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from tables import Result, Row, cases, figure, find, middle, ratio, spread, table
+from targets import Line, listed
 
 OURS, OURS_GO = "quorate (C)", "quorate (Go)"
 LIMIT = "limit"
@@ -31,8 +33,6 @@ TARGETS = (
 ONE = {"clients": 1, "payload": 128}
 MANY = {"clients": 256, "payload": 128}
 
-Line = tuple[str, float | None, str]
-
 
 def words(case: dict[str, Any]) -> str:
     return f"{case['clients']} × {case['payload']} B"
@@ -55,6 +55,10 @@ def throughput(rows: list[Row]) -> Iterator[Line]:
     )
     yield f"throughput, {words(MANY)}: {OURS_GO} / {OURS}", ratio(go, ours), "≥ 0.9"
     yield f"throughput, {words(MANY)}: {OURS_GO} / hashicorp/raft (Go)", ratio(go, native), "≥ 2"
+    futures, asyncio = (
+        middle(find(rows, f"quorate (Python, {kind})", MANY), "ops_per_s") for kind in ("futures", "asyncio")
+    )
+    yield f"throughput, {words(MANY)}: Python, asyncio / futures", ratio(asyncio, futures), "≥ 0.5"
 
 
 def one_client(rows: list[Row]) -> Iterator[Line]:
@@ -78,12 +82,6 @@ def absolute(rows: list[Row]) -> Iterator[Line]:
         yield f"CPU of an entry, 256 × {payload} B, µs", times(cpu, 10), "≤ 12"
         p99 = middle(row, "p99_us")
         yield f"p99, 256 × {payload} B, ms", times(p99, 0.001), "≤ 12"
-
-
-def targets(rows: list[Row]) -> str:
-    lines = [*throughput(rows), *one_client(rows), *absolute(rows)]
-    body = [[name, figure(value), target] for name, value, target in lines if value is not None]
-    return table(["line", "measured", "target"], body) if body else ""
 
 
 def one_case(rows: list[Row], case: dict[str, Any]) -> str:
@@ -141,7 +139,7 @@ def cluster(result: Result) -> str:
     rows = result["rows"]
     loads = [case for case in cases(rows) if case]
     parts = [
-        targets(rows),
+        listed(chain(throughput(rows), one_client(rows), absolute(rows))),
         *(one_case(rows, case) for case in loads),
         limits(rows),
         others(rows),

@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Callable
 
-import tables
+import targets
 from cluster_tables import cluster
 from common import RESULTS, ROOT
 from tables import Result, origin
@@ -21,17 +21,12 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 PLOTS = ROOT / "docs" / "benchmarks"
 
 
-def beside(reference: str, metric: str, head: str, ours_first: bool = True) -> Callable[[Result], str]:
-    """A table with the ratio of one metric to one system."""
-    return lambda result: tables.plain(result, reference, metric, head, ours_first)
-
-
 SECTIONS: dict[str, Callable[[Result], str]] = {
     "cluster": cluster,
-    "engine": beside("quorate", "ops_per_s", "quorate / it"),
-    "protocol": beside("quorate", "entries_per_s", "quorate / it"),
-    "store": beside("raw", "entries_per_s", "it / raw device", ours_first=False),
-    "crossing": beside("rust", "cpu_ns", "CPU: it / Rust", ours_first=False),
+    "engine": targets.engine,
+    "protocol": targets.protocol,
+    "store": targets.store,
+    "crossing": targets.crossing,
 }
 
 
