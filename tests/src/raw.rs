@@ -26,7 +26,7 @@ pub fn envelope(cluster: &Cluster, words: Words) -> Result<Envelope, String> {
     let message = Message {
         from: words.value("id")?.map_or(sender.node, NodeId),
         from_incarnation: run(words.value("run")?, sender.incarnation),
-        to: receiver.node,
+        to: words.value("to")?.map_or(receiver.node, NodeId),
         address: None,
         cluster: words.value("lineage")?.map_or(sender.lineage, ClusterId),
         term: words.value("term")?.map_or(sender.term, Term),

@@ -267,9 +267,13 @@ impl Raft {
         Transition::Stay
     }
 
-    /// Drops what comes from an older run of a node, or a twin of one, and tells it so.
+    /// Drops what is for another node, and what comes from an older run of a node or a twin of one, and tells
+    /// that so.
     fn know_sender(&mut self, m: &Message) -> bool {
         let st = &mut self.st;
+        if !m.to.is_zero() && m.to != st.id() {
+            return false; // for whoever was at this address before
+        }
         let own = m.from == st.id();
         if own && m.from_incarnation.counter() > st.hard.incarnation.counter() {
             self.on_superseded(m.from_incarnation);
