@@ -95,6 +95,12 @@ impl Safety {
         })
     }
 
+    /// The directory of a place is lost, and what stands there is another node.
+    pub fn forgotten(&mut self, place: u64) {
+        self.votes.retain(|(at, ..), _| *at != place);
+        self.terms.retain(|(at, _), _| *at != place);
+    }
+
     /// A node asks its disk for this; `log` is what it asked for before.
     pub fn asks(&mut self, place: u64, lineage: ClusterId, log: &[Entry], write: &Write) -> Check {
         let keep = write.keep_to.unwrap_or(disk::last(log).index);
