@@ -11,5 +11,6 @@ mod random;
 mod recovery;
 mod scripts;
 mod service;
+mod sim;
 mod switched;
 mod tidy;

@@ -16,5 +16,6 @@ pub mod safety;
 pub mod scene;
 pub mod script;
 pub mod show;
+pub mod sim;
 pub mod simulated_fs;
 pub mod words;
