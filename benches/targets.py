@@ -78,6 +78,7 @@ def store(result: Result) -> str:
     parts = [
         listed(restart_lines(restarts)),
         plain({**result, "rows": appends}, "raw", "entries_per_s", "it / raw device", ours_first=False),
-        plain({**result, "rows": restarts}, "wal", "open_ms", "open: it / wal", ours_first=False),
     ]
+    if restarts:
+        parts.append(plain({**result, "rows": restarts}, "wal", "open_ms", "open: it / wal", ours_first=False))
     return "\n\n".join(part for part in parts if part)
