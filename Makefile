@@ -7,6 +7,7 @@
 # make soak     MINUTES=60 of real processes that are killed and of the simulator, with fresh seeds; see docs/soak-ledger.md
 # make mutants  all deliberate mistakes, found with fresh seeds; writes tests/mutants/seeds
 # make power-cut  root only: cut a real file system's power under wal and sled; ROUNDS=100 for more
+# make search   the breadth-first search must find a published bug that is put in; STATES=200000
 # make bench    all benchmarks; bench-cluster and so on for one, BENCH="--rounds 1" for options
 # make install  PREFIX=/usr/local DESTDIR=
 # make clean
@@ -16,7 +17,7 @@ LIB := target/release/libquorate.a
 VENV := .venv/bin
 TOOLS := $(or $(QUORATE_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/quorate-tools)
 
-.PHONY: demo test check fix fuzz attack soak mutants power-cut bench clean setup lib golib python install \
+.PHONY: demo test check fix fuzz attack soak mutants search power-cut bench clean setup lib golib python install \
 	bench-protocol bench-engine bench-store bench-crossing bench-cluster bench-report \
 	test-rust test-c test-cpp test-python test-go test-linear test-mixed test-docs \
 	test-mutants
@@ -98,6 +99,9 @@ soak: lib golib python
 
 mutants: setup
 	@tests/mutants/run --hunt
+
+search: setup
+	@tests/mutants/search
 
 # No part of `make test`: it mounts a file system.
 power-cut:

@@ -10,6 +10,7 @@ mod power_cut;
 mod random;
 mod recovery;
 mod scripts;
+mod search;
 mod service;
 mod sim;
 mod switched;

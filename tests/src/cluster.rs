@@ -310,6 +310,13 @@ impl Cluster {
         self.nodes.iter().filter(|(_, node)| is_meant(node)).map(|(place, _)| *place).collect()
     }
 
+    /// What the rules remember of what happened, printed; not what the model remembers, which mirrors
+    /// what the nodes do.
+    #[must_use]
+    pub fn remembered(&self) -> impl std::fmt::Debug + '_ {
+        (self.safety.situation(), &self.callers)
+    }
+
     /// One line, unless nobody wants to know.
     pub fn tell(&mut self, line: String) {
         if !self.quiet {
@@ -456,10 +463,12 @@ impl Cluster {
             let backed = self.safety.leaves(place, node.facts(), &message);
             self.note(place, backed);
             for to in self.places(&message) {
-                let line = show::message(place, to, &message);
+                let line = (!self.quiet).then(|| show::message(place, to, &message));
                 let sent =
                     self.network.send(Envelope { from: place, to, message: message.clone() });
-                self.tell(if sent { line } else { format!("{line} (lost)") });
+                if let Some(line) = line {
+                    self.tell(if sent { line } else { format!("{line} (lost)") });
+                }
             }
         }
     }

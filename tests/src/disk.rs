@@ -11,6 +11,7 @@ use quorate_engine::consensus::raft::Restored;
 use quorate_engine::consensus::ready::{Fetch, HardState, Write};
 use quorate_engine::consensus::types::{ClusterId, EntryId, Index, Term};
 use std::collections::VecDeque;
+use std::fmt::{self, Debug};
 
 /// What a node has stored, and what it has asked to store.
 #[derive(Clone, Debug)]
@@ -46,6 +47,13 @@ impl Disk {
     #[must_use]
     pub fn copy(&self) -> Disk {
         Disk::new(self.state.clone(), self.log.clone(), self.hint)
+    }
+
+    /// All that decides what becomes of it, printed: of entries their ids, which say what they hold.
+    #[must_use]
+    pub fn situation(&self) -> impl Debug + '_ {
+        let Disk { state, log, hint, queue } = self;
+        (state, Ids(log), hint, queue)
     }
 
     /// Takes a write, to be carried out later.
@@ -129,6 +137,15 @@ impl Disk {
             self.log.extend(entries);
             self.hint = self.hint.max(hint);
         }
+    }
+}
+
+/// Prints only the ids of entries.
+pub struct Ids<'a>(pub &'a [Entry]);
+
+impl Debug for Ids<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|entry| write!(f, "{} ", entry.id()))
     }
 }
 

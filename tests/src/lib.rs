@@ -15,6 +15,7 @@ pub mod raw;
 pub mod safety;
 pub mod scene;
 pub mod script;
+pub mod search;
 pub mod show;
 pub mod sim;
 pub mod simulated_fs;

@@ -9,6 +9,7 @@ use quorate_engine::consensus::raft::Raft;
 use quorate_engine::consensus::ready::{Fetch, HardState, Write};
 use quorate_engine::consensus::types::{ClusterId, Incarnation, Index, NodeId, Time};
 use std::collections::VecDeque;
+use std::fmt::Debug;
 
 /// The host's state: the commands that were applied.
 #[derive(Clone, Debug, Default)]
@@ -95,6 +96,17 @@ impl Node {
     #[must_use]
     pub fn lineage(&self) -> ClusterId {
         self.disk.state.lineage
+    }
+
+    /// All that decides what it will do, printed: of entries that its log holds their ids.
+    #[must_use]
+    pub fn situation(&self) -> impl Debug + '_ {
+        let Node { disk, core, log, machine, address: _, switching, deadline, .. } = self;
+        let Node { manual, frozen, fetched, to_apply, commit, last_seq, .. } = self;
+        let Machine { applied, commands, durable } = machine;
+        let stored = (disk.situation(), disk::Ids(log), last_seq, switching);
+        let handed = (fetched, to_apply, commit, applied, commands.len(), durable);
+        (core, stored, handed, deadline, manual, frozen)
     }
 
     /// What is judged about it.

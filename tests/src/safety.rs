@@ -19,6 +19,7 @@ use quorate_engine::consensus::ready::{HardState, Write};
 use quorate_engine::consensus::types::{ClusterId, EntryId, Index, NodeId, Term};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
+use std::fmt::Debug;
 
 /// A rule that holds, or a sentence about how it was broken.
 pub type Check = Result<(), String>;
@@ -64,6 +65,14 @@ pub struct Safety {
 }
 
 impl Safety {
+    /// All that it remembers, printed: of entries the ids, which say what they hold.
+    #[must_use]
+    pub fn situation(&self) -> impl Debug + '_ {
+        let Safety { votes, terms, reigns, entries, committed, acked } = self;
+        let entries: Vec<&(ClusterId, Index, Term)> = entries.keys().collect();
+        (votes, terms, reigns, entries, committed, acked)
+    }
+
     /// Entries that are committed before the story begins.
     pub fn assume(&mut self, lineage: ClusterId, entries: &[Entry]) -> Check {
         for entry in entries {
