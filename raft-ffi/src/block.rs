@@ -5,6 +5,7 @@
 
 use quorate_engine::os;
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::ffi::c_char;
 use std::mem::{align_of, size_of, size_of_val};
@@ -14,11 +15,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const ALIGN: usize = 16;
 const TOO_SMALL: &str = "the parts of a result are larger than was said";
 
-/// Address, disguised, and size of each living block. Disguised so that leak checkers, which look
-/// for addresses, see a result that the host forgot to free.
-static LIVING: Mutex<BTreeMap<usize, usize>> = Mutex::new(BTreeMap::new());
+/// Size and structure of each living block, by its address, disguised: so leak checkers, which look for
+/// addresses, see a result that the host forgot to free.
+static LIVING: Mutex<BTreeMap<usize, (usize, TypeId)>> = Mutex::new(BTreeMap::new());
 
-fn living() -> MutexGuard<'static, BTreeMap<usize, usize>> {
+fn living() -> MutexGuard<'static, BTreeMap<usize, (usize, TypeId)>> {
     LIVING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -73,12 +74,12 @@ impl Block {
     }
 
     /// Puts the structure in front and gives the block to the host.
-    pub(crate) fn finish<T: Copy>(self, head: T) -> *mut T {
+    pub(crate) fn finish<T: Copy + 'static>(self, head: T) -> *mut T {
         os::watch_forks();
         let at = self.base.cast::<T>();
         // SAFETY: `new` left room for it in front, aligned as anything.
         unsafe { at.write(head) };
-        living().insert(!self.base.addr(), self.size);
+        living().insert(!self.base.addr(), (self.size, TypeId::of::<T>()));
         std::mem::forget(self);
         at
     }
@@ -92,14 +93,14 @@ impl Drop for Block {
     }
 }
 
-/// Whether a pointer is a living result.
-pub(crate) fn is_living<T>(result: *const T) -> bool {
-    living().contains_key(&!result.addr())
+/// Whether a pointer is a living result of that structure.
+pub(crate) fn is_living<T: 'static>(result: *const T) -> bool {
+    living().get(&!result.addr()).is_some_and(|(_, structure)| *structure == TypeId::of::<T>())
 }
 
 /// Frees a block; does nothing for what is none.
 pub(crate) fn free(block: *mut u8) {
-    let Some(size) = living().remove(&!block.addr()) else { return };
+    let Some((size, _)) = living().remove(&!block.addr()) else { return };
     // SAFETY: it was made by `Block::new` with this size, and whoever takes it out frees it.
     unsafe { dealloc(block, layout(size)) };
 }
@@ -125,7 +126,7 @@ mod tests {
             assert_eq!(CStr::from_ptr(text), c"abc");
             assert_eq!(*result, [array.addr(), text.addr()]);
         }
-        assert!(is_living(result) && !is_living(array));
+        assert!(is_living(result) && !is_living(array) && !is_living(result.cast::<u8>()));
         free(result.cast());
         assert!(!is_living(result));
         free(result.cast());
