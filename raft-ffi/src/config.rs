@@ -165,7 +165,12 @@ impl Config {
     }
 
     fn change<T>(&self, f: impl FnOnce(&mut Parts) -> Result<T, Error>) -> Result<T, Error> {
-        self.lock().as_mut().map_or_else(used, f)
+        let mut parts = self.lock();
+        if let Some(parts) = parts.as_mut() {
+            return f(parts);
+        }
+        drop(parts); // A hook in `f` calls the host when it is dropped, so after the lock.
+        used()
     }
 
     fn take(&self) -> Result<Parts, Error> {
@@ -227,4 +232,50 @@ fn row(setting: &Setting) -> Row {
         .map(|text| CString::new(text).unwrap_or_default());
     let [key, default_value, unit, meaning] = texts.each_ref().map(|text| text.as_ptr());
     Row { c: quorate_setting { key, default_value, unit, meaning }, _texts: texts }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::quorate_service_start;
+    use crate::status::QUORATE_ERR_INVALID;
+    use std::ffi::c_void;
+    use std::mem::zeroed;
+
+    fn set_listen(config: *mut quorate_config) -> quorate_status {
+        // SAFETY: the texts end with NUL.
+        unsafe { quorate_config_set(config, c"listen".as_ptr(), c"".as_ptr(), ptr::null_mut()) }
+    }
+
+    unsafe extern "C" fn dropped(ctx: *mut c_void) {
+        assert_eq!(set_listen(ctx.cast()), QUORATE_ERR_INVALID);
+    }
+
+    /// Found by the fuzz target `calls`.
+    #[test]
+    fn a_hook_that_a_used_config_refuses_may_call_it_while_it_is_dropped() {
+        let config = quorate_config_new();
+        // SAFETY: it has no state machine, so nothing is started; the config is used from now on.
+        unsafe { quorate_service_start(config, ptr::null_mut(), ptr::null_mut()) };
+        // SAFETY: a table of zeroes is a table.
+        let mut machine: quorate_state_machine = unsafe { zeroed() };
+        machine.struct_size = size_of::<quorate_state_machine>() as u32;
+        machine.ctx = config.cast();
+        machine.drop = Some(dropped);
+        machine.commit = Some(commit);
+        // SAFETY: a table in order, whose functions may be called.
+        let status = unsafe { quorate_config_state_machine(config, &machine, ptr::null_mut()) };
+        assert_eq!(status, QUORATE_ERR_INVALID);
+        quorate_config_free(config);
+    }
+
+    unsafe extern "C" fn commit(
+        _: *mut c_void,
+        _: *const crate::entry::quorate_entry,
+        _: usize,
+        _: *mut crate::hooks::quorate_output,
+        _: *mut *mut quorate_error,
+    ) -> quorate_status {
+        QUORATE_OK
+    }
 }
