@@ -712,7 +712,8 @@ void quorate_service_free(quorate_service *service);
 
 /// Makes this Standalone service a cluster of one that others can be added to, its data kept.
 /// `address` is the host:port at which the others reach this node. Returns when that is committed.
-/// Errors: ALREADY_MEMBER, UNREACHABLE (not this node answers there), TIMEOUT. Since: 0.1
+/// Errors: ALREADY_MEMBER, UNREACHABLE (not this node answers there), CHANGE_IN_PROGRESS, NOT_LEADER
+/// (of itself, just after the start), BUSY, TIMEOUT, LEADERSHIP_LOST. Since: 0.1
 quorate_status quorate_service_initialize_cluster(quorate_service *service, const char *address,
                                                   int64_t timeout_ms, quorate_error **err);
 
@@ -721,13 +722,13 @@ quorate_status quorate_service_initialize_cluster(quorate_service *service, cons
 /// finished by whoever leads; after a TIMEOUT the change goes on, and quorate_service_remove_node
 /// cancels it.
 /// Errors: NO_CLUSTER, ALREADY_MEMBER, OTHER_CLUSTER, HAS_DATA, UNREACHABLE, CHANGE_IN_PROGRESS,
-/// NOT_LEADER, TIMEOUT, LEADERSHIP_LOST. Since: 0.1
+/// NOT_LEADER, BUSY, TIMEOUT, LEADERSHIP_LOST, LEFT_CLUSTER. Since: 0.1
 quorate_status quorate_service_add_node(quorate_service *service, const char *address,
                                         int64_t timeout_ms, quorate_error **err);
 
 /// Removes a member, this node and the leader included. It becomes Standalone with its data,
 /// durably, and can be added again. Errors: NO_CLUSTER, NOT_FOUND, CHANGE_IN_PROGRESS, NOT_LEADER,
-/// TIMEOUT, LEADERSHIP_LOST. Since: 0.1
+/// BUSY, TIMEOUT, LEADERSHIP_LOST, LEFT_CLUSTER. Since: 0.1
 quorate_status quorate_service_remove_node(quorate_service *service, uint64_t node_id,
                                            int64_t timeout_ms, quorate_error **err);
 
@@ -764,7 +765,8 @@ quorate_status quorate_service_propose_wait(quorate_service *service, const quor
 
 /// Returns when this node has applied everything that was acknowledged anywhere before the call:
 /// read your own state after it and the read is linearizable. On leader and follower. `mode` is
-/// QUORATE_READ_LINEARIZABLE. Errors: NOT_LEADER, BUSY, TIMEOUT, LEADERSHIP_LOST. Since: 0.1
+/// QUORATE_READ_LINEARIZABLE. Errors: NOT_LEADER, BUSY, TIMEOUT, LEADERSHIP_LOST, LEFT_CLUSTER,
+/// UNSUPPORTED (a mode of a later version). Since: 0.1
 quorate_status quorate_service_read_barrier(quorate_service *service, int32_t mode,
                                             int64_t timeout_ms, quorate_error **err);
 

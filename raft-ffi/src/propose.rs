@@ -82,7 +82,8 @@ pub const QUORATE_READ_STALE: i32 = 2;
 
 /// Returns when this node has applied everything that was acknowledged anywhere before the call:
 /// read your own state after it and the read is linearizable. On leader and follower. `mode` is
-/// QUORATE_READ_LINEARIZABLE. Errors: NOT_LEADER, BUSY, TIMEOUT, LEADERSHIP_LOST. Since: 0.1
+/// QUORATE_READ_LINEARIZABLE. Errors: NOT_LEADER, BUSY, TIMEOUT, LEADERSHIP_LOST, LEFT_CLUSTER,
+/// UNSUPPORTED (a mode of a later version). Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn quorate_service_read_barrier(
     service: *mut quorate_service,

@@ -71,7 +71,8 @@ pub extern "C" fn quorate_service_free(service: *mut quorate_service) {
 
 /// Makes this Standalone service a cluster of one that others can be added to, its data kept.
 /// `address` is the host:port at which the others reach this node. Returns when that is committed.
-/// Errors: ALREADY_MEMBER, UNREACHABLE (not this node answers there), TIMEOUT. Since: 0.1
+/// Errors: ALREADY_MEMBER, UNREACHABLE (not this node answers there), CHANGE_IN_PROGRESS, NOT_LEADER
+/// (of itself, just after the start), BUSY, TIMEOUT, LEADERSHIP_LOST. Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn quorate_service_initialize_cluster(
     service: *mut quorate_service,
@@ -92,7 +93,7 @@ pub unsafe extern "C" fn quorate_service_initialize_cluster(
 /// finished by whoever leads; after a TIMEOUT the change goes on, and quorate_service_remove_node
 /// cancels it.
 /// Errors: NO_CLUSTER, ALREADY_MEMBER, OTHER_CLUSTER, HAS_DATA, UNREACHABLE, CHANGE_IN_PROGRESS,
-/// NOT_LEADER, TIMEOUT, LEADERSHIP_LOST. Since: 0.1
+/// NOT_LEADER, BUSY, TIMEOUT, LEADERSHIP_LOST, LEFT_CLUSTER. Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn quorate_service_add_node(
     service: *mut quorate_service,
@@ -110,7 +111,7 @@ pub unsafe extern "C" fn quorate_service_add_node(
 
 /// Removes a member, this node and the leader included. It becomes Standalone with its data,
 /// durably, and can be added again. Errors: NO_CLUSTER, NOT_FOUND, CHANGE_IN_PROGRESS, NOT_LEADER,
-/// TIMEOUT, LEADERSHIP_LOST. Since: 0.1
+/// BUSY, TIMEOUT, LEADERSHIP_LOST, LEFT_CLUSTER. Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn quorate_service_remove_node(
     service: *mut quorate_service,
