@@ -5,21 +5,56 @@ use quorate_tests::fuzz::mutate::Mutator;
 use quorate_tests::fuzz::{self, Target, pack};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+/// Nothing that an input asks for takes longer, however slow the machine is.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Plays one input.
 fn play(target: &Target, input: &[u8]) {
     if catch_unwind(AssertUnwindSafe(|| (target.run)(input))).is_err() {
-        let file = std::env::temp_dir().join(format!("quorate-{}-found", target.name));
-        std::fs::write(&file, input).expect("the file can be written");
-        let file = file.display();
-        panic!(
-            "{} found something in {} bytes; play it again with\n  HOSTILE={}:{file} cargo test -p \
-             quorate-tests --test hostile one_input -- --nocapture",
-            target.name,
-            input.len(),
-            target.name
-        );
+        panic!("{}", found(target, input));
     }
+}
+
+/// Keeps an input, and says how to play it again.
+fn found(target: &Target, input: &[u8]) -> String {
+    let file = std::env::temp_dir().join(format!("quorate-{}-found", target.name));
+    std::fs::write(&file, input).expect("the file can be written");
+    format!(
+        "{} found something in {} bytes; play it again with\n  HOSTILE={}:{} cargo test -p \
+         quorate-tests --test hostile one_input -- --nocapture",
+        target.name,
+        input.len(),
+        target.name,
+        file.display()
+    )
+}
+
+/// Plays inputs one after the other, and ends the process where one of them hangs.
+fn play_all(target: &Target, inputs: impl Iterator<Item = Vec<u8>>) {
+    let (begun, watched) = channel::<Vec<u8>>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut last = Vec::new();
+            loop {
+                match watched.recv_timeout(PATIENCE) {
+                    Ok(input) => last = input,
+                    Err(RecvTimeoutError::Disconnected) => return,
+                    Err(RecvTimeoutError::Timeout) => {
+                        eprintln!("it hangs: {}", found(target, &last));
+                        std::process::abort();
+                    }
+                }
+            }
+        });
+        let begun = begun;
+        for input in inputs {
+            begun.send(input.clone()).expect("it is watched");
+            play(target, &input);
+        }
+    });
 }
 
 fn corpus(target: &Target) -> Vec<Vec<u8>> {
@@ -49,7 +84,7 @@ fn on_all(work: impl Fn(&Target) + Sync) {
 
 #[test]
 fn every_kept_input_is_survived() {
-    on_all(|target| corpus(target).iter().for_each(|input| play(target, input)));
+    on_all(|target| play_all(target, corpus(target).into_iter()));
 }
 
 #[test]
@@ -57,7 +92,7 @@ fn inputs_changed_at_random_are_survived() {
     on_all(|target| {
         let corpus = corpus(target);
         let mut mutator = Mutator::new(&corpus, target.words, 7);
-        (0..target.share).for_each(|_| play(target, &mutator.next_input()));
+        play_all(target, (0..target.share).map(|_| mutator.next_input()));
     });
 }
 
@@ -97,6 +132,16 @@ fn a_membership_that_claims_a_million_voters_takes_no_memory_for_them() {
     let crc = crc32c::crc32c(&claim);
     let read = || quorate_engine::codec::decode_payload(claim.into(), crc);
     assert_eq!(fuzz::meter::within(4096, read), None);
+}
+
+/// Found by the target `segment`: what a segment says of its own size is a claim, and so is the length in
+/// front of a frame.
+#[test]
+fn a_segment_that_claims_a_terabyte_takes_no_memory_for_it() {
+    let flags = 0x28; // the last segment; its header has a checksum that fits
+    let capacity = [&[1, 40, 0][..], &(1u64 << 40).to_le_bytes()].concat();
+    let input = [&[flags, 0][..], &capacity, &[0x2a; 64]].concat();
+    play(&fuzz::find("segment").expect("a target"), &input);
 }
 
 /// `make fuzz` begins and ends here: unpacks the corpora into folders, or packs what is in them.

@@ -12,6 +12,7 @@ pub mod meter;
 pub mod mutate;
 pub mod pack;
 pub mod repair;
+pub mod segment;
 pub mod settings;
 pub mod wire;
 
@@ -55,6 +56,7 @@ pub fn all() -> Vec<Target> {
         target("packet", wire::packet, wire::packets, wire::WORDS, 20_000),
         target("payload", wire::payload, wire::payloads, wire::WORDS, 20_000),
         target("state", wire::state, wire::states, &[], 20_000),
+        target("segment", segment::run, segment::seeds, segment::WORDS, 20_000),
         target("settings", settings::run, settings::seeds, settings::WORDS, 20_000),
     ];
     others.into_iter().chain(MESSAGES).collect()

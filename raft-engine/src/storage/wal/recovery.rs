@@ -92,13 +92,15 @@ fn unused(file: &dyn File, segment: &Segment) -> Result<(), StorageError> {
     Err(refuse::corrupt(&segment.path, FIRST_FRAME, flaw))
 }
 
-/// Whether header and control of a first frame verify.
+/// Whether header and control of a first frame verify. Memory is taken for what the file has, not for
+/// what it says.
 fn begins_with_frame(file: &dyn File, segment: &Segment) -> Result<bool, StorageError> {
     let failed = |e| StorageError::io("read", &segment.path, &e);
+    let room = file.len().map_err(failed)?.min(segment.capacity);
     let mut head = vec![0; HEAD];
     file.read_at(&mut head, FIRST_FRAME).map_err(failed)?;
     let len = Header::decode(&head).map_or(0, |header| header.head_len());
-    if FIRST_FRAME + len > segment.capacity {
+    if FIRST_FRAME + len > room {
         return Ok(false);
     }
     head.resize(len as usize, 0);
