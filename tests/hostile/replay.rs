@@ -96,6 +96,20 @@ fn inputs_changed_at_random_are_survived() {
     });
 }
 
+/// What was played once took what is kept for ever; the same again must leave nothing behind.
+#[test]
+fn scripts_of_calls_leave_no_memory_behind() {
+    let _alone = crate::alone();
+    let target = fuzz::find("calls").expect("a target");
+    let corpus = corpus(&target);
+    let rounds = [0; 3].map(|_| {
+        play_all(&target, corpus.iter().cloned());
+        fuzz::meter::living()
+    });
+    let grown = rounds[2] - rounds[1];
+    assert!(grown < 64 * corpus.len() as isize, "{grown} bytes in {} scripts", corpus.len());
+}
+
 #[test]
 fn one_input() {
     let Ok(given) = std::env::var("HOSTILE") else { return };

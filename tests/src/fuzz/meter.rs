@@ -3,16 +3,21 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicIsize, Ordering};
 
 thread_local! {
     static NOW: Cell<isize> = const { Cell::new(0) };
     static MOST: Cell<isize> = const { Cell::new(0) };
 }
 
+/// What all threads together have.
+static ALL: AtomicIsize = AtomicIsize::new(0);
+
 /// The system's allocator, counted.
 pub struct Meter;
 
 fn count(bytes: isize) {
+    ALL.fetch_add(bytes, Ordering::Relaxed);
     let now = NOW.get() + bytes;
     NOW.set(now);
     MOST.set(MOST.get().max(now));
@@ -44,6 +49,11 @@ unsafe impl GlobalAlloc for Meter {
         // SAFETY: by the contract of this function.
         unsafe { System.realloc(memory, layout, size) }
     }
+}
+
+/// Bytes that the process has allocated and not freed.
+pub fn living() -> isize {
+    ALL.load(Ordering::Relaxed)
 }
 
 /// Does `work`, which may at no time take more than `limit` bytes beyond what this thread has now.
