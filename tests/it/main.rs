@@ -3,6 +3,7 @@
 mod bit_flips;
 mod damaged;
 mod hooks;
+mod known;
 mod linear;
 mod members;
 mod network;

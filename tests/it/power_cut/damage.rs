@@ -103,6 +103,8 @@ fn check(disk: &SimDisk, kept: &[Record], harmed: &[(PathBuf, Vec<u8>)]) {
     assert!(records(&mut store, &found) == kept && is_marked(&mut store));
 }
 
+// known bug: G13 | recovery that crashes, and finds its own half-done work | nothing is changed before all was
+// checked, and each step may be repeated; here a power cut before each call of it
 #[test]
 fn a_power_cut_while_a_damaged_log_is_put_in_order_is_harmless() {
     let (mut salvaged, mut images) = (0, 0);

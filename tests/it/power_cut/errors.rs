@@ -81,6 +81,7 @@ fn an_error_at_any_call_is_final_and_loses_nothing_acknowledged() {
 }
 
 /// Where space is reserved its want is no failure; it is one where a file is written that has its space.
+// known bug: G6
 #[test]
 fn want_of_space_at_any_call_is_told_and_loses_nothing_acknowledged() {
     let ends = each_call(Fault::Enospc);

@@ -67,6 +67,7 @@ fn a_power_cut_at_any_call_loses_nothing_acknowledged() {
     seeds(150).into_iter().for_each(|seed| told(seed, Fault::PowerCut));
 }
 
+// known bug: G1
 #[test]
 fn a_failed_call_is_final_and_loses_nothing_acknowledged() {
     seeds(150).into_iter().for_each(|seed| told(seed, Fault::Eio));
@@ -78,6 +79,8 @@ fn want_of_space_at_any_call_loses_nothing_acknowledged() {
 }
 
 /// Every call of the first start and of a restart, one after the other.
+// known bug: G7 | many: a file was synced and its name was not | a directory is synced before a file in it is
+// used; the simulated disk forgets names that are not
 #[test]
 fn a_power_cut_in_every_step_of_opening_is_harmless() {
     for runs in 1..4 {
@@ -106,6 +109,9 @@ fn a_power_cut_in_every_step_of_opening_is_harmless() {
 }
 
 /// A full disk refuses new entries and nothing else; with space it goes on.
+// known bug: G6 | canonical/raft #91: a full disk or a short write left a log that could not be read | space
+// is reserved before it is needed; without room new entries are refused, votes go on, and with room all goes
+// on
 #[test]
 fn a_full_disk_only_refuses_new_entries() {
     let mut rig = Rig::new(1);
@@ -169,6 +175,7 @@ fn a_full_disk_at_the_first_start_is_named() {
 }
 
 /// Group commit: however many calls there were, a round costs one write and one sync.
+// known bug: G2
 #[test]
 fn a_round_is_one_write_and_one_sync() {
     let mut rig = Rig::new(4);

@@ -5,6 +5,7 @@ mod common;
 mod killed;
 mod salvage;
 mod sled;
+mod synced;
 mod wal;
 
 use bytes::Bytes;

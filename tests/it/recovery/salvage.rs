@@ -74,6 +74,7 @@ fn from(rig: &Rig, nth: usize) -> Vec<(PathBuf, Vec<u8>)> {
     rig.segments().into_iter().skip(nth).map(|path| (path.clone(), read(&path))).collect()
 }
 
+// known bug: G3
 #[test]
 fn everything_below_the_first_flaw_is_there_and_all_else_is_kept() {
     let count = |nth: usize| frames(&read(&rig().segments()[nth])).len();
