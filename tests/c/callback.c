@@ -63,6 +63,7 @@ static quorate_status nosy_commit(void *ctx, const quorate_entry *entries, size_
     return counter_commit(ctx, entries, n, replies, callback_err);
 }
 
+/* known bug: H8 */
 static void blocking_calls_are_refused_in_a_callback(void) {
     quorate_error *err = NULL;
     char dir[256];

@@ -77,6 +77,7 @@ static void config_calls(quorate_config *bad, quorate_status expected) {
     quorate_config_free(bad);
 }
 
+/* known bug: H8 */
 static void null_handles_are_invalid(void) {
     service_calls(NULL, QUORATE_ERR_INVALID);
     queue_calls(NULL, QUORATE_ERR_INVALID);
@@ -84,6 +85,7 @@ static void null_handles_are_invalid(void) {
     config_calls(NULL, QUORATE_ERR_INVALID);
 }
 
+/* known bug: H8 */
 static void garbage_is_no_handle(void) {
     for (int i = 0; i < GARBAGES; i++) {
         queue_calls(GARBAGE[i], QUORATE_ERR_INVALID);
@@ -95,6 +97,7 @@ static void garbage_is_no_handle(void) {
     }
 }
 
+/* known bug: H8 */
 static void a_handle_of_another_type_is_invalid(void) {
     quorate_queue *queue = quorate_queue_new();
     quorate_tracker *tracker = quorate_tracker_new();
@@ -113,6 +116,8 @@ static void a_handle_of_another_type_is_invalid(void) {
     quorate_config_free(config);
 }
 
+/* known bug: H8 | handles that are NULL, freed, of another type, used in a callback or after a fork |
+ * handles are numbers with a generation, looked up and never followed; misuse is an error */
 static void a_freed_handle_is_closed_and_freed_once(void) {
     quorate_queue *queue = quorate_queue_new();
     quorate_queue_free(queue);
@@ -409,6 +414,7 @@ static void *race(void *ctx) {
     return NULL;
 }
 
+/* known bug: H8 */
 static void threads_race_to_free(void) {
     enum { THREADS = 4 };
     pthread_t threads[THREADS];

@@ -327,6 +327,7 @@ static void call_back(disk *d, int hook) {
     CHECK(info_of(service).my_id != 0);
 }
 
+/* known bug: H7 */
 static void a_store_may_call_back_what_does_not_wait(void) {
     counter c = {0};
     disk *d = new_disk();

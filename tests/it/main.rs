@@ -4,6 +4,7 @@ mod bit_flips;
 mod damaged;
 mod hooks;
 mod known;
+mod known_bugs;
 mod linear;
 mod members;
 mod network;

@@ -196,6 +196,8 @@ fn a_full_service_answers_busy_at_once_and_recovers() {
     assert!(service.propose_wait(entry("y"), LONG).is_ok());
 }
 
+// known bug: H2 | redisraft #23: "no leader" was said of a write that was committed later | an error is one of
+// three: done, not done, unknown
 #[test]
 fn a_time_out_is_unknown_once_a_leader_has_the_change() {
     let journal = Journal::new();
@@ -210,6 +212,8 @@ fn a_time_out_is_unknown_once_a_leader_has_the_change() {
     assert_eq!(journal.texts(), ["before", "slow"], "it was done all the same");
 }
 
+// known bug: H10 | openraft 1d5cc706, dd29c2e9: a worker died and its callers waited for ever | every caller
+// is answered when a service closes or fails, and by its own deadline before
 #[test]
 fn closing_leaves_no_caller_hanging() {
     let journal = Journal::new();
@@ -327,6 +331,7 @@ fn a_service_may_be_dropped_in_its_own_callback() {
     }
 }
 
+// known bug: H10
 #[test]
 fn a_failing_commit_stops_the_service_and_says_so() {
     let journal = Journal::new();
@@ -387,6 +392,8 @@ fn a_machine_that_does_not_open_or_fit_refuses_the_start() {
     assert!(error.message.contains("no table"), "{error}");
 }
 
+// known bug: G12 | two processes in one directory, or a child of fork() that goes on | the directory is
+// locked, and a forked child is refused at every call
 #[test]
 fn a_forked_child_is_refused_and_does_not_disturb_the_parent() {
     let service = start(&Journal::new());
@@ -467,6 +474,9 @@ impl LogStore for Frail {
     }
 }
 
+// known bug: G1 | cockroach #37102, rostam #94, WiredTiger WT-4045, yugabyte #33816: a sync failed once, and
+// the next one said that all was well | the first error ends the store for good: nothing is tried again,
+// nothing acknowledged after it
 #[test]
 fn the_first_failed_sync_stops_the_service_for_good() {
     let journal = Journal::new();
@@ -484,6 +494,7 @@ fn the_first_failed_sync_stops_the_service_for_good() {
     assert_eq!(journal.texts(), ["good"]);
 }
 
+// known bug: H7
 #[test]
 fn a_panic_of_a_store_stops_its_service_only() {
     let (parts, orders) = frail();
@@ -540,6 +551,7 @@ fn on_disk(store: &str, dir: &Path) -> Settings {
     settings
 }
 
+// known bug: G9
 #[test]
 fn after_a_restart_a_forgetful_machine_gets_every_entry_again_once_and_in_order() {
     for store in STORES {
@@ -562,6 +574,9 @@ fn after_a_restart_a_forgetful_machine_gets_every_entry_again_once_and_in_order(
     }
 }
 
+// known bug: G9 | etcd #13766: state and applied index were written apart, and a crash in between applied an
+// entry twice | a durable state machine says itself what it has applied, from the same transaction; one that
+// keeps nothing is given all again
 #[test]
 fn after_a_restart_a_durable_machine_gets_what_is_above_its_own_index() {
     for store in STORES {

@@ -161,6 +161,9 @@ fn a_store_that_lies_is_found_out_when_it_is_opened() {
     }
 }
 
+// known bug: B17 | openraft #1795: a read failed while a message was built, and it left without what lies
+// before its entries | a failed or wrong read stops the node; a message is made of what was asked for, in
+// order, or not at all
 #[test]
 fn a_store_that_begins_to_lie_is_found_out_when_it_is_read() {
     for lie in

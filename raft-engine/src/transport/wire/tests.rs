@@ -181,6 +181,8 @@ fn append(prev: (u64, u64), entries: &[(u64, u64)]) -> Message {
     }))
 }
 
+// known bug: B18 | LogCabin #160: packing by size left an entry out | entries of a message follow one another,
+// which is checked before they are sent and again when they are read
 #[test]
 fn entries_that_do_not_follow_one_another_are_refused() {
     let bad = [
