@@ -57,7 +57,7 @@ pub fn all() -> Vec<Target> {
         target("packet", wire::packet, wire::packets, wire::WORDS, 20_000),
         target("payload", wire::payload, wire::payloads, wire::WORDS, 20_000),
         target("state", wire::state, wire::states, &[], 20_000),
-        target("calls", calls::run, calls::seeds, calls::WORDS, 20_000),
+        target("calls", calls::run, calls::seeds, calls::WORDS, 8_000),
         target("segment", segment::run, segment::seeds, segment::WORDS, 20_000),
         target("settings", settings::run, settings::seeds, settings::WORDS, 20_000),
     ];
