@@ -53,7 +53,8 @@ impl Peer {
         let between = self.batched() // elected and deposed in one batch
             && self.seen.role == RoleName::Candidate
             && self.seen.term == entry.term
-            && entry.payload == Payload::Noop;
+            && entry.payload == Payload::Noop
+            && !self.appends().any(|(_, append)| append.entries.contains(entry));
         between || seen.role == RoleName::Leader && entry.term == seen.term || self.led(entry.term)
     }
 
