@@ -66,16 +66,20 @@ fn reaches_lineage(state: &HardState, found: &Recovered) -> bool {
         || behind.any(|(_, membership)| membership.cluster == state.lineage)
 }
 
-/// Whether there is somebody else who can repair this node: by the newest configuration that is left.
-/// With none, whoever was asked to join this lineage is not alone in it.
+/// Whether there is somebody else who can repair this node: by the newest configuration that is left. With
+/// none, or with no more than the one that it was alone in, by what it noted of others in its state.
 fn has_others(state: &HardState, left: &Salvaged) -> bool {
     let records = left.found.memberships.iter().chain(&left.beyond).cloned();
     let all = records.filter_map(|record| membership(record).ok()).map(|(_, found)| found);
     let ours = all.filter(|m| m.cluster == state.lineage && m.number > 0);
-    match ours.max_by_key(|m| m.number) {
-        Some(newest) => has_other_voter(&newest, state.node),
-        None => state.joining || (state.former.is_none() && state.number_floor > 0),
+    let known = ours.max_by_key(|m| m.number);
+    if known.as_ref().is_some_and(|newest| has_other_voter(newest, state.node)) {
+        return true;
     }
+    // With what is left it was alone; the number floor says whether anybody came later.
+    let number = known.map_or(0, |newest| newest.number);
+    let noted = state.former.is_none() && state.number_floor >= number.max(1);
+    noted || (state.joining && number == 0)
 }
 
 fn has_other_voter(membership: &Membership, node: NodeId) -> bool {
