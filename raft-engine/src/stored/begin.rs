@@ -139,3 +139,38 @@ fn state_lost() -> Error {
                 it again; nothing was changed";
     Error::new(ErrorKind::Corrupt, text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consensus::command::{Entry, Payload};
+    use crate::consensus::membership::Member;
+    use crate::consensus::types::{Address, Term};
+    use std::sync::Arc;
+
+    /// What is left of a log: one configuration, of these voters.
+    fn left(number: u64, voters: &[u64]) -> Salvaged {
+        let member = |id: &u64| Member { id: NodeId(*id), address: Address::from("a:1") };
+        let voters = voters.iter().map(member).collect();
+        let membership =
+            Membership { cluster: ClusterId(7), number, voters, ..Membership::default() };
+        let payload = Payload::Membership(Arc::new(membership));
+        let entry = Entry { index: Index(2), term: Term(1), payload };
+        Salvaged { beyond: vec![codec::encode_entry(&entry)], ..Salvaged::default() }
+    }
+
+    #[test]
+    fn a_founder_is_not_alone_for_what_it_can_read() {
+        let founder = |number_floor| HardState {
+            node: NodeId(1),
+            lineage: ClusterId(7),
+            number_floor,
+            ..HardState::default()
+        };
+        assert!(!has_others(&founder(0), &left(1, &[1])), "nobody ever came");
+        assert!(has_others(&founder(1), &left(1, &[1])), "others came, and that can't be read");
+        assert!(has_others(&founder(1), &Salvaged::default()));
+        assert!(!has_others(&founder(1), &left(9, &[1])), "they went again");
+        assert!(has_others(&founder(0), &left(2, &[1, 2])));
+    }
+}
