@@ -1,7 +1,7 @@
 """A store that blocks for ten seconds: a slow disk is no dead node, and the cluster goes on.
 
-That is ten times as long as it takes to elect a leader: a leader hands over, a follower is waited for. Two clusters
-at once share the wait.
+That is ten times as long as it takes to elect a leader: a leader hands over, a follower is
+waited for. Two clusters at once share the wait.
 """
 
 import contextlib
