@@ -59,7 +59,14 @@ def row(system: str, case: dict[str, Any], **metrics: float) -> dict[str, Any]:
             [row("raw", {"batch": 1}, entries_per_s=10), row("wal", {"batch": 1}, entries_per_s=9)],
             "0.90",
         ),
-        ("crossing", [row("rust", {"batch": 1}, cpu_ns=100), row("c", {"batch": 1}, cpu_ns=150)], "1.50"),
+        (
+            "crossing",
+            [
+                row("rust", {"cores": "1", "batch": 64}, cpu_ns=100),
+                row("c", {"cores": "1", "batch": 64}, cpu_ns=150, cpu_ns_above=47),
+            ],
+            "c, 64 in flight, one core: ns above Rust | 47.0 | ≤ 50",
+        ),
     ],
 )
 def test_each_result_has_its_table(name: str, rows: list[dict[str, Any]], expected: str) -> None:
