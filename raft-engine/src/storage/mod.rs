@@ -1,8 +1,9 @@
 //! The port for stores, with its adapters beside it: `wal`, the default, `sled`, and `memory`.
 //!
-//! Contract, which `conformance` checks: all calls come from one thread. Between two syncs a crash
-//! keeps a *prefix* of the calls, in order, at least up to the last sync that returned; of an append
-//! perhaps the first records only. What `open` found counts as synced.
+//! Contract, which `conformance` checks: calls come one at a time, a host's store from one thread,
+//! the built-in log also from the service's loop. Between two syncs a crash keeps a *prefix* of the
+//! calls, in order, at least up to the last sync that returned; of an append perhaps the first
+//! records only. What `open` found counts as synced.
 //! `metadata_put` is atomic, durable on return, and outside that order: a newer term or vote without
 //! the log is safe, the reverse is not. The first error of a call that writes is terminal: the
 //! service stops, and what reached the disk is unknown.
@@ -108,7 +109,7 @@ pub struct Salvaged {
     pub rest: String,
 }
 
-/// A store for log and metadata, used by one thread.
+/// A store for log and metadata, used by one caller at a time.
 pub trait LogStore: Send {
     /// Called first, once. Reads and checks what is there. Refuses what it can't trust, and changes
     /// nothing then.
