@@ -57,7 +57,10 @@ impl Peer {
             Body::AppendEntries(request) => {
                 self.may_enter(m.term);
                 if m.term == self.newest_term() {
-                    self.heard.repair |= request.repair_for == self.hard.incarnation;
+                    if request.repair_for == self.hard.incarnation {
+                        self.heard.repair = true;
+                        self.repair = Some((m.term, request.repair_to));
+                    }
                     self.lease = Some((m.term, m.from, now));
                 }
             }
@@ -135,6 +138,11 @@ impl Peer {
             *known = (m.from_incarnation, Index::ZERO);
         }
         known.1 = known.1.max(r.matched);
+        if r.abstaining {
+            self.abstainers.insert(m.from);
+        } else {
+            self.abstainers.remove(&m.from);
+        }
         let answered = self.answered.entry(m.from).or_insert((now, 0));
         *answered = (now, answered.1.max(r.round));
     }

@@ -112,6 +112,16 @@ impl Peer {
         (self.told_commit, self.verified) = (told, verified);
     }
 
+    /// An abstainer votes again once all that its leader counted of it is on its disk.
+    pub(super) fn judge_repair(&self, seen: &Seen) -> Result<(), String> {
+        let repaired = self.seen.abstaining && !seen.abstaining;
+        let here = self.verified.min(self.durable);
+        let is_whole = |(term, to)| term == seen.term && here >= to;
+        rule(!repaired || self.repair.is_some_and(is_whole), || {
+            format!("an abstainer votes again with {here} of {:?}", self.repair)
+        })
+    }
+
     /// The write is on its way to the disk.
     pub(super) fn note_writes(&mut self, did: &Did<'_>) {
         let Some(write) = &did.ready.write else { return };

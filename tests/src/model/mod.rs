@@ -139,6 +139,7 @@ impl Peer {
         self.judge_role(did, &mut actions)?;
         let new_from = self.judge_log(did, &mut actions)?;
         self.note_verified(&did.seen);
+        self.judge_repair(&did.seen)?;
         self.judge_commit(did, new_from, &mut actions)?;
         self.judge_members(new_from, did.seen.commit, &mut actions)?;
         if actions.contains(&Action::Reconfigure) {

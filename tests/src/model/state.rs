@@ -116,6 +116,10 @@ pub struct Peer {
     /// In this term: what the leader told of its commit index, and how far the logs are known to agree.
     pub(super) told_commit: Index,
     pub(super) verified: Index,
+    /// With what this run is repaired, as the leader of a term told it.
+    pub(super) repair: Option<(Term, Index)>,
+    /// Whose newest answer to this leader said that it abstains.
+    pub(super) abstainers: BTreeSet<NodeId>,
     pub(super) runs: BTreeMap<NodeId, Incarnation>,
     pub(super) heard: Heard,
     pub(super) switching: Option<HardState>,
@@ -158,6 +162,8 @@ impl Peer {
             lease: None,
             told_commit: Index::ZERO,
             verified: Index::ZERO,
+            repair: None,
+            abstainers: BTreeSet::new(),
             runs: BTreeMap::new(),
             heard: Heard::default(),
             switching: None,
