@@ -54,7 +54,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measured run")
-    parser.add_argument("--warmup", type=float, default=0.5, help="seconds before it")
+    parser.add_argument("--warm-up", type=float, default=0.5, help="seconds before it")
     parser.add_argument("--no-syncs", action="store_true", help="do not count syncs (needs strace)")
     parser.add_argument("--no-write", action="store_true", help="print, and leave target/bench/cluster.json")
     return parser.parse_args()
@@ -105,7 +105,7 @@ class Bench:
     def measure(self, system: System, case: Case) -> dict[str, float]:
         options = self.options
         with Cluster(system.command, self.place) as cluster:
-            cluster.load(options.warmup, **case)
+            cluster.load(options.warm_up, **case)
             cpu, busy = cluster.cpu_seconds(), machine_busy_seconds()
             done = cluster.load(options.seconds, **case)
             busy = machine_busy_seconds() - busy

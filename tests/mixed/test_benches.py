@@ -14,7 +14,7 @@ sys.path[:0] = [str(BENCHES), str(BENCHES / "cluster")]
 import report  # noqa: E402
 from process import Cluster, NodeError  # noqa: E402
 
-SHORT = "--rounds 1 --seconds 0.3 --warmup 0.1 --clients 16 --payload 128 --language c --systems none"
+SHORT = "--rounds 1 --seconds 0.3 --warm-up 0.1 --clients 16 --payload 128 --language c --systems none"
 PART = "--others none --no-syncs --no-write"
 
 
