@@ -95,7 +95,10 @@ impl Peer {
 
     /// `AppendEntries`: entries of its own log, and a commit index that it has.
     fn check_append(&self, did: &Did<'_>, a: &AppendEntries) -> Check {
-        rule(did.seen.role == RoleName::Leader, || "only a leader sends entries".to_owned())?;
+        // It may have stepped down since, in the same batch: what it sent before still holds.
+        let led = self.seen.role == RoleName::Leader && self.seen.term == did.seen.term;
+        let leads = led || did.seen.role == RoleName::Leader;
+        rule(leads, || "only a leader sends entries".to_owned())?;
         rule(a.commit <= did.seen.commit, || format!("a leader tells commit {}", a.commit))?;
         rule(self.contains(a.prev), || format!("prev {} is not in the log", a.prev))?;
         let mut next = a.prev.index.next();
