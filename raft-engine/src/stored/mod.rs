@@ -180,10 +180,7 @@ pub fn check_applied(stored: &Stored, applied: &Applied) -> Result<Index, Error>
         if stored.state.abstaining {
             return Ok(last);
         }
-        return refuse(format!(
-            "the state machine has applied {at} and the log ends at {last}: it is ahead of its log; \
-             was one of the two restored from a backup, or does it belong to another node?"
-        ));
+        return refuse(ahead(stored, at));
     }
     let term = stored.term(at).unwrap_or_default();
     if at > Index::ZERO && !applied.term.is_zero() && applied.term != term {
@@ -201,6 +198,21 @@ pub fn check_applied(stored: &Stored, applied: &Applied) -> Result<Index, Error>
         ));
     }
     Ok(at)
+}
+
+/// Of a state machine that has applied more than the log holds.
+fn ahead(stored: &Stored, at: Index) -> String {
+    let last = stored.last;
+    match &stored.state.former {
+        Some(former) if former.left_at.index == last => format!(
+            "the state machine has applied {at} and this node left its cluster with a damaged log \
+             that ends at {last}: delete both and add the node again"
+        ),
+        _ => format!(
+            "the state machine has applied {at} and the log ends at {last}: it is ahead of its log; \
+             was one of the two restored from a backup, or does it belong to another node?"
+        ),
+    }
 }
 
 /// The cluster fits if it is not told, is that of the log, or the former one as far as that goes.
@@ -296,6 +308,16 @@ mod tests {
         assert_eq!(fits(&stored, 9), Some(Index(4)));
         stored.first = Index(3);
         assert_eq!(fits(&stored, 1), None, "what lies between is gone");
+    }
+
+    #[test]
+    fn who_left_with_a_damaged_log_is_told_to_begin_anew() {
+        let mut stored = stored();
+        let left_at = EntryId::new(Index(4), Term(4));
+        stored.state.former = Some(Former { left_at, ..Former::default() });
+        let applied = Applied { index: Index(5), ..Applied::default() };
+        let refused = check_applied(&stored, &applied).expect_err("ahead").message;
+        assert!(refused.contains("left its cluster with a damaged log"), "{refused}");
     }
 
     /// A store that loses its power after so many calls that write.

@@ -245,7 +245,7 @@ impl World {
 
     /// A node left its cluster before its damaged log was repaired: its state machine has more than the log.
     /// The service stops and says that both are to be deleted, which is what is done.
-    fn is_useless(&mut self, place: u64) {
+    pub fn is_useless(&mut self, place: u64) {
         self.tally.count("left before it was repaired");
         self.lose_data(place, Duration::from_millis(500));
     }

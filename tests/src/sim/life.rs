@@ -38,9 +38,12 @@ impl World {
         }
     }
 
-    /// It is tried again where a call failed; any other refusal is a fault.
+    /// It is tried again where a call failed; most other refusals are faults.
     fn does_not_open(&mut self, place: u64, error: &str, now: Time) {
         self.tell(|| format!("{place} does not open: {error}"));
+        if self.hosts[&place].state.abstaining && error.contains("left its cluster with a damaged log") {
+            return self.is_useless(place); // it ended between leaving and saying so
+        }
         let is_off = error.contains("the power is off");
         if !is_off && !error.contains("os error 5") && !error.contains("no storage space") {
             return self.note(place, Err(format!("it does not open: {error}")));
