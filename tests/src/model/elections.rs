@@ -80,16 +80,22 @@ impl Peer {
         rule(base.any(|term| term == did.seen.term), || {
             format!("Timeout enters the next term, not {}", did.seen.term)
         })?;
-        self.check_campaigner(did.seen.abstaining)
+        self.check_campaigner(did)
     }
 
     /// Learners, strangers and abstainers are no candidates. Who is being removed may be one until
     /// that is committed (thesis §4.2.2).
-    fn check_campaigner(&self, abstaining: bool) -> Check {
+    fn check_campaigner(&self, did: &Did<'_>) -> Check {
         let committed = self.configuration(self.seen.commit).1;
-        let voter = self.in_force().is_voter(self.id) || committed.is_voter(self.id);
+        let old = [self.in_force(), committed].into_iter();
+        let appended = did.ready.write.iter().flat_map(|write| &write.append); // in the same batch
+        let new = appended.filter_map(|entry| match &entry.payload {
+            Payload::Membership(membership) => Some(membership),
+            _ => None,
+        });
+        let voter = old.chain(new).any(|membership| membership.is_voter(self.id));
         rule(voter, || "a candidate is a voter".to_owned())?;
-        rule(!abstaining, || "an abstainer is no candidate".to_owned())
+        rule(!did.seen.abstaining, || "an abstainer is no candidate".to_owned())
     }
 
     /// state changes only as an election goes.
@@ -143,7 +149,7 @@ impl Peer {
         rule(quorum(self.in_force(), voted), || {
             format!("BecomeLeader in t{term} without a quorum of votes: {:?}", self.grants)
         })?;
-        self.check_campaigner(did.seen.abstaining)?;
+        self.check_campaigner(did)?;
         let begins = did
             .ready
             .write

@@ -51,7 +51,7 @@ impl Peer {
         rule(voters(&new.outgoing) == was, || "C_old,new has the old voters".to_owned())?;
         let ready = |id: &NodeId| {
             let held = self.matched.get(id).is_some_and(|(_, matched)| !matched.is_zero());
-            let whole = held && !self.abstainers.contains(id);
+            let whole = held && (self.batched() || !self.abstainers.contains(id));
             was.contains(id) || (old.learner(*id).is_some() && whole)
         };
         rule(is.iter().all(ready), || "a new voter was a learner and has caught up".to_owned())
