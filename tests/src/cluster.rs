@@ -292,11 +292,25 @@ impl Cluster {
 
     /// A caller asks for a change of membership.
     pub fn change(&mut self, place: u64, change: Change) {
+        self.ask_for(place, change);
+        self.finish(place);
+    }
+
+    /// Likewise, of a node that wakes up then: its deadline passed, in the same batch.
+    pub fn change_and_deadline(&mut self, place: u64, change: Change) {
+        let Some(node) = self.nodes.get(&place) else { return };
+        self.now = self.now.max(node.deadline);
+        self.ask_for(place, change);
+        self.feed(place, Event::DeadlinePassed);
+        self.finish(place);
+    }
+
+    fn ask_for(&mut self, place: u64, change: Change) {
         self.last_request += 1;
         let id = self.last_request;
         if self.nodes.get_mut(&place).and_then(Node::running).is_some() {
             self.callers.change(place, id, show::change(&change));
-            self.step(place, Event::ChangeRequested(id, change));
+            self.feed(place, Event::ChangeRequested(id, change));
         }
     }
 

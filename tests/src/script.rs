@@ -142,7 +142,10 @@ fn call(cluster: &mut Cluster, name: &str, words: Words) -> Result<(), String> {
         }
         _ => {
             let node = NodeId(words.number(1)?.ok_or("remove 1 2")?);
-            cluster.change(place, Change::Remove(node));
+            match words.has("waking") {
+                true => cluster.change_and_deadline(place, Change::Remove(node)),
+                false => cluster.change(place, Change::Remove(node)),
+            }
         }
     }
     Ok(())

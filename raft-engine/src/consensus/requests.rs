@@ -208,17 +208,10 @@ impl Requests {
         let asked = self.asked.take().into_iter().flat_map(|asked| asked.readers);
         let readers: Vec<ReadId> = asked.chain(self.reads.drain(..)).collect();
         readers.into_iter().for_each(|id| self.on_read(st, id));
-        let lost = |w: &Waiting| {
-            w.accepted.is_none()
-                && w.sent.is_some_and(|(leader, term, _)| (leader, term) != (st.leader, st.term()))
-        };
-        let lost: Vec<ChangeId> =
-            self.changes.iter().filter(|(_, w)| lost(w)).map(|(id, _)| *id).collect();
-        for id in lost {
+        let refused = |(id, waiting): (&ChangeId, &Waiting)| Some((*id, left_alone(st, waiting)?));
+        let refused: Vec<_> = self.changes.iter().filter_map(refused).collect();
+        for (id, refusal) in refused {
             self.changes.remove(&id);
-            let text = "the leader lost its office before it answered: look at the configuration \
-                        before you repeat this, the change may have been made";
-            let refusal = Refusal::new(Reason::LeadershipLost, text);
             st.out.ready.changes.push((id, Err(refusal)));
         }
     }
@@ -349,6 +342,22 @@ pub fn left() -> Refusal {
     Refusal::new(Reason::LeftCluster, text)
 }
 
+/// Why nobody will answer a change any more, now that another leads, or nobody. One that was not sent
+/// goes to the next leader, but not to this very node.
+fn left_alone(st: &State, waiting: &Waiting) -> Option<Refusal> {
+    let nobody = st.leader.is_zero() || st.leader == st.id();
+    match waiting.sent {
+        _ if waiting.accepted.is_some() => None,
+        None if nobody && !mutant!("h10_changes_are_dropped") => Some(no_leader(st)),
+        Some((leader, term, _)) if (leader, term) != (st.leader, st.term()) => {
+            let text = "the leader lost its office before it answered: look at the configuration \
+                        before you repeat this, the change may have been made";
+            Some(Refusal::new(Reason::LeadershipLost, text))
+        }
+        _ => None,
+    }
+}
+
 /// What became of a change, by what is applied here. A change is lost as a proposal is: once an entry
 /// of a later term is applied and its own is not, it never will be.
 fn change_outcome(st: &State, waiting: &Waiting) -> Option<Result<(), Refusal>> {
@@ -384,7 +393,7 @@ fn taken_out(node: NodeId) -> Refusal {
 }
 
 fn no_leader(st: &State) -> Refusal {
-    let text = if st.leader.is_zero() {
+    let text = if st.leader.is_zero() || st.leader == st.id() {
         "no leader is known at present: try again, or wait with a time limit"
     } else {
         "this node does not lead and forward_proposals is off: ask the leader"
