@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 /// How far ahead of the expected frame a number may be to count as a proof.
 pub(super) const AHEAD: u64 = 1 << 20;
+/// The number of a frame that no log lives to write.
+const MAX_SEQ: u64 = u64::MAX >> 1;
 
 /// Reads the log in `dir`, of which `state` says where it begins and how far it may reach.
 pub(super) fn recover(fs: &dyn Fs, dir: &Path, state: &State) -> Result<Found, StorageError> {
@@ -214,6 +216,10 @@ impl<'a> Scan<'a> {
             let flaw = "the first frame has no link to the segment before";
             return Err(refuse::corrupt(&segment.path, FIRST_FRAME, flaw));
         };
+        if link.seq >= MAX_SEQ {
+            let flaw = format!("its link says that {} frames were written before", link.seq);
+            return Err(refuse::corrupt(&segment.path, FIRST_FRAME, &flaw));
+        }
         self.check_link(segment, &link)?;
         let segment = Arc::new(segment.clone());
         self.found.segments.insert(segment.number, Arc::clone(&segment));
