@@ -102,6 +102,11 @@ impl Stored {
             || self.memberships.iter().any(|(_, m)| m.cluster == self.state.lineage && m.number > 0)
     }
 
+    /// What is known to be committed.
+    fn committed(&self) -> Index {
+        self.commit_hint.max(self.first.prev())
+    }
+
     /// The start of a core.
     #[must_use]
     pub fn restored(&self, applied: Index, next_lineage: ClusterId) -> Restored {
@@ -162,7 +167,8 @@ pub(crate) fn unreadable(index: Index) -> String {
     )
 }
 
-/// Whether the state machine fits the log. Returns what it has applied, as far as the log goes.
+/// Whether the state machine fits the log. Returns what it has applied, as far as the log is known to be
+/// the same: what a damaged log holds behind its commit index may have been cut later, and that may be lost.
 ///
 /// # Errors
 /// `StateMachine`: it is ahead of the log, behind it, or of another history.
@@ -176,28 +182,26 @@ pub fn check_applied(stored: &Stored, applied: &Applied) -> Result<Index, Error>
             first.prev()
         ));
     }
-    if at > last {
-        if stored.state.abstaining {
-            return Ok(last);
-        }
+    let unknown = stored.state.abstaining && at > stored.committed();
+    if at > last && !unknown {
         return refuse(ahead(stored, at));
     }
     let term = stored.term(at).unwrap_or_default();
-    if at > Index::ZERO && !applied.term.is_zero() && applied.term != term {
+    if !unknown && at > Index::ZERO && !applied.term.is_zero() && applied.term != term {
         return refuse(format!(
             "the state machine has applied entry {at} of term {}, but the log has {at} of term \
              {term}: they have different histories",
             applied.term
         ));
     }
-    if !fits_cluster(stored, applied) {
+    if at <= last && !fits_cluster(stored, applied) {
         return refuse(format!(
             "the state machine belongs to cluster {}, but the log to {}: they have different \
              histories",
             applied.cluster, stored.state.lineage
         ));
     }
-    Ok(at)
+    Ok(if unknown { stored.committed() } else { at })
 }
 
 /// Of a state machine that has applied more than the log holds.
@@ -304,10 +308,22 @@ mod tests {
             check_applied(stored, &applied).ok()
         };
         assert_eq!((fits(&stored, 3), fits(&stored, 4)), (Some(Index(3)), None));
-        stored.state.abstaining = true;
+        (stored.commit_hint, stored.state.abstaining) = (Index(4), true);
         assert_eq!(fits(&stored, 9), Some(Index(4)));
         stored.first = Index(3);
         assert_eq!(fits(&stored, 1), None, "what lies between is gone");
+    }
+
+    #[test]
+    fn behind_the_commit_index_a_damaged_log_may_hold_what_was_cut_later() {
+        let mut stored = stored();
+        (stored.commit_hint, stored.state.abstaining) = (Index(2), true);
+        for (index, term) in [(9, 6), (4, 5), (4, 4), (3, 0)] {
+            let applied = Applied { index: Index(index), term: Term(term), cluster: ClusterId(7) };
+            assert_eq!(check_applied(&stored, &applied).ok(), Some(Index(2)), "{applied:?}");
+        }
+        let before = Applied { index: Index(2), term: Term(3), cluster: ClusterId(7) };
+        assert!(check_applied(&stored, &before).is_err(), "that entry was committed");
     }
 
     #[test]
