@@ -41,7 +41,9 @@ impl World {
     /// It is tried again where a call failed; most other refusals are faults.
     fn does_not_open(&mut self, place: u64, error: &str, now: Time) {
         self.tell(|| format!("{place} does not open: {error}"));
-        if self.hosts[&place].state.abstaining && error.contains("left its cluster with a damaged log") {
+        if self.hosts[&place].state.abstaining
+            && error.contains("left its cluster with a damaged log")
+        {
             return self.is_useless(place); // it ended between leaving and saying so
         }
         let is_off = error.contains("the power is off");
