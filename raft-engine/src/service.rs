@@ -6,7 +6,7 @@ use crate::consensus::command::Command;
 use crate::consensus::types::{EntryId, NodeId, Origin, Time};
 use crate::driver::caller::{Asked, Caller, ChangeAsked, Done, Outcome, Proposal, Reader};
 use crate::driver::view::count;
-use crate::driver::{self, Running, clock};
+use crate::driver::{self, Callers, Running, clock};
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::logger::{Level, Log, Logger};
@@ -48,8 +48,11 @@ pub struct Reply {
 /// What a service is made of instead of what its settings name.
 #[derive(Default)]
 pub struct Parts {
-    /// Instead of the setting `storage`.
+    /// Instead of the setting `storage`. Its calls come from one thread, quorate-log, and may block.
     pub store: Option<Box<dyn LogStore>>,
+    /// `store` is in memory: no call takes longer than to wake a thread. The service's loop then
+    /// appends to it too; calls still come one at a time.
+    pub in_memory: bool,
     /// Instead of the built-in network; others can reach this node by it.
     pub transport: Option<Box<dyn Transport>>,
     /// Likewise, as a host's own network, whose packets come back by `Service::deliver`.
@@ -98,7 +101,7 @@ impl Service {
         parts: Parts,
     ) -> Result<Service, Error> {
         refuse_to_block()?;
-        let Parts { store, transport, carrier, logger } = parts;
+        let Parts { store, in_memory, transport, carrier, logger } = parts;
         settings.check(store.is_some())?;
         os::watch_forks();
         let routes = carrier.is_some().then(Arc::<Routes>::default);
@@ -113,7 +116,10 @@ impl Service {
         };
         let parts = driver::Parts {
             store: match store {
-                Some(log) => driver::Store { log, movable: false },
+                Some(log) => {
+                    let callers = if in_memory { Callers::Loop } else { Callers::Log };
+                    driver::Store { log, callers }
+                }
                 None => store_of(&settings)?,
             },
             transport: transport.unwrap_or_else(|| transport_of(&settings)),
@@ -441,7 +447,11 @@ fn refuse_to_block() -> Result<(), Error> {
 }
 
 fn store_of(settings: &Settings) -> Result<driver::Store, Error> {
-    let movable = settings.storage == Storage::Wal;
+    let callers = match settings.storage {
+        Storage::Wal => Callers::LoopIfFast,
+        Storage::Sled => Callers::Log,
+        Storage::Memory => Callers::Loop,
+    };
     let (segment_bytes, adopt_copied_directory) =
         (settings.segment_bytes, settings.adopt_copied_directory);
     let log: Box<dyn LogStore> = match (settings.storage, &settings.data_dir) {
@@ -454,7 +464,7 @@ fn store_of(settings: &Settings) -> Result<driver::Store, Error> {
         (Storage::Memory, _) => Box::new(Memory::default()),
         (_, None) => return Err(Error::new(ErrorKind::Invalid, "data_dir is not set")),
     };
-    Ok(driver::Store { log, movable })
+    Ok(driver::Store { log, callers })
 }
 
 #[cfg(feature = "sled")]

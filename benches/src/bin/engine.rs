@@ -103,6 +103,7 @@ fn cluster() -> Result<Vec<Service>, String> {
         settings.set("storage", "memory").map_err(|error| error.to_string())?;
         let parts = Parts {
             store: Some(Box::<Recent>::default()),
+            in_memory: true,
             transport: Some(Box::new(network.at(address))),
             ..Parts::default()
         };

@@ -29,7 +29,7 @@ mod switch;
 mod watch;
 
 pub(crate) use inbox::Inbox;
-pub(crate) use persist::Store;
+pub(crate) use persist::{Callers, Store};
 use start::Starter;
 pub(crate) use start::{Options, Parts, Running, start};
 

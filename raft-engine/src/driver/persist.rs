@@ -3,8 +3,9 @@
 //! what reached the disk is unknown then, so nothing more is called durable.
 //!
 //! A small write that comes alone may be carried out by the loop instead, which saves two wake-ups, as
-//! long as the disk is fast and the store allows it. What must hold: the thread has nothing to do then,
-//! so the order is kept, and a slow sync sends the next write back to the thread.
+//! long as the disk is fast and the store allows it; in memory, any of entries alone. What must hold: the
+//! thread has nothing to do then, so the order is kept, and a slow sync sends the next write back to
+//! the thread.
 
 use super::clock;
 use super::inbox::Inbox;
@@ -48,8 +49,19 @@ const FAST: Duration = Duration::from_millis(1);
 pub(crate) struct Store {
     /// Itself.
     pub log: Box<dyn LogStore>,
-    /// Calls may come from more than one thread, one at a time. Those of a host may not.
-    pub movable: bool,
+    /// Which threads call it, one at a time.
+    pub callers: Callers,
+}
+
+/// Which threads call a store.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Callers {
+    /// quorate-log alone: a call may take as long as it likes.
+    Log,
+    /// The loop too, for a small write that comes alone, while the store was fast.
+    LoopIfFast,
+    /// The loop too, for each write of entries alone: no call takes longer than to wake a thread.
+    Loop,
 }
 
 /// What the store was opened with.
@@ -67,6 +79,7 @@ pub(crate) struct Persister {
     inbox: Arc<Inbox>,
     /// What the thread works with, if the loop may do so too.
     shared: Option<Arc<Mutex<Writer>>>,
+    callers: Callers,
     /// A small write that the loop may carry out itself.
     held: Option<Write>,
     thread: Option<JoinHandle<()>>,
@@ -78,9 +91,10 @@ impl Persister {
         let jobs = Arc::new(Jobs::new());
         let opened = Arc::new(Slot::new());
         let (work, news, answer) = (Arc::clone(&jobs), Arc::clone(&inbox), Arc::clone(&opened));
+        let callers = store.callers;
         let body = move || run(store, &work, &news, &answer);
         let thread = Some(os::spawn("quorate-log", body).map_err(no_thread)?);
-        let mut persister = Persister { jobs, inbox, shared: None, held: None, thread };
+        let mut persister = Persister { jobs, inbox, shared: None, callers, held: None, thread };
         let mut opened: Opened = opened.wait()?;
         persister.shared = opened.shared.take();
         Ok((persister, opened))
@@ -98,16 +112,23 @@ impl Persister {
             Job::Write(write) if self.may_hold(&write) => self.held = Some(write),
             job => self.jobs.add(job),
         }
+        if self.callers == Callers::Loop {
+            self.carry_out(); // whatever else there is to do
+        }
     }
 
     fn may_hold(&self, write: &Write) -> bool {
-        let small = match &*write.append {
-            [] => true,
-            [alone] => alone.size() <= SMALL,
-            _ => false,
+        let small = match self.callers {
+            Callers::Log => return false,
+            Callers::LoopIfFast => match &*write.append {
+                [] => true,
+                [alone] => alone.size() <= SMALL,
+                _ => false,
+            },
+            Callers::Loop => true,
         };
         let plain = write.state.is_none() && write.keep_to.is_none();
-        small && plain && self.shared.is_some() && self.jobs.is_idle()
+        small && plain && self.jobs.is_idle()
     }
 
     /// Whether the loop should look whether it has time for a write.
@@ -167,7 +188,7 @@ fn run(store: Store, jobs: &Jobs<Job>, inbox: &Inbox, opened: &Slot<Result<Opene
         };
         let (stored, reader) = (log.stored().clone(), log.reader());
         let writer = Arc::new(Mutex::new(Writer { log, full: false, took: Duration::ZERO }));
-        let shared = store.movable.then(|| Arc::clone(&writer));
+        let shared = (store.callers != Callers::Log).then(|| Arc::clone(&writer));
         opened.fill(Ok(Opened { stored, reader, shared }));
         if let Err(error) = work(&writer, jobs, inbox) {
             inbox.fail(failed(&error));

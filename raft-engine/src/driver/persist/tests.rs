@@ -100,10 +100,10 @@ struct Setting {
 }
 
 impl Setting {
-    fn new(movable: bool) -> Setting {
+    fn new(callers: Callers) -> Setting {
         let (notes, inbox) = (Arc::<Notes>::default(), Arc::<Inbox>::default());
         let log = Noting { values: BTreeMap::new(), notes: Arc::clone(&notes) };
-        let store = Store { log: Box::new(log), movable };
+        let store = Store { log: Box::new(log), callers };
         let started = Persister::start(store, Arc::clone(&inbox));
         let (persister, opened) = started.expect("a thread is left");
         notes.syncs();
@@ -149,7 +149,7 @@ impl Setting {
 
 #[test]
 fn a_small_write_that_comes_alone_is_carried_out_by_the_loop() {
-    let mut it = Setting::new(true);
+    let mut it = Setting::new(Callers::LoopIfFast);
     assert!(it.add(1));
     it.persister.carry_out();
     assert_eq!(it.syncs(), ["here"]);
@@ -161,8 +161,18 @@ fn a_small_write_that_comes_alone_is_carried_out_by_the_loop() {
 }
 
 #[test]
+fn in_memory_the_loop_carries_out_each_write_of_entries() {
+    let mut it = Setting::new(Callers::Loop);
+    assert!(!it.add(100), "it is done");
+    assert_eq!(it.syncs(), ["here"]);
+    let cut = Write { keep_to: Some(it.last), ..it.write(0) };
+    it.persister.add(Job::Write(cut));
+    assert_eq!(it.syncs(), ["log"]);
+}
+
+#[test]
 fn order_is_kept_when_another_write_follows_a_held_one() {
-    let mut it = Setting::new(true);
+    let mut it = Setting::new(Callers::LoopIfFast);
     assert!(it.add(1));
     let next = it.write(1);
     it.persister.add(Job::Write(next));
@@ -175,15 +185,15 @@ fn order_is_kept_when_another_write_follows_a_held_one() {
 
 #[test]
 fn a_store_of_the_host_is_used_by_one_thread_only() {
-    let mut it = Setting::new(false);
+    let mut it = Setting::new(Callers::Log);
     assert!(!it.add(1));
     assert_eq!(it.syncs(), ["log"]);
 }
 
 #[test]
 fn the_loop_does_not_wait_for_a_disk_that_was_slow() {
-    let mut it = Setting::new(true);
-    let shared = it.persister.shared.clone().expect("it is movable");
+    let mut it = Setting::new(Callers::LoopIfFast);
+    let shared = it.persister.shared.clone().expect("the loop may use it");
     shared.lock().expect("no panic").took = FAST * 2;
     assert!(it.add(1));
     it.persister.carry_out();
@@ -194,7 +204,7 @@ fn the_loop_does_not_wait_for_a_disk_that_was_slow() {
 #[test]
 fn after_a_failure_in_the_loop_nobody_touches_the_store() {
     for trouble in [Trouble::Error, Trouble::Panic] {
-        let mut it = Setting::new(true);
+        let mut it = Setting::new(Callers::LoopIfFast);
         assert!(it.add(1));
         it.notes.plan(trouble);
         let ended = panic::catch_unwind(AssertUnwindSafe(|| it.persister.carry_out()));
