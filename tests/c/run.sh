@@ -58,19 +58,24 @@ in_mode() {
     esac
 }
 
-# run MODE PROGRAM: counts the tests that the program reports.
+# run MODE PROGRAM: tells how many tests the program reports; in $log.counts those that passed, and failures.
 run() {
     local mode=$1 program=$2 log=$out/$1-$2.log started=$SECONDS tests
+    echo "0 1" >"$log.counts" # until it has ended
     if in_mode $mode $program >"$log" 2>&1 &&
         tests=$(sed -nE "s/^$program: ([0-9]+) passed, 0 failed$/\1/p" "$log") && [ -n "$tests" ]; then
         echo "ok   $mode $program ($tests tests, $((SECONDS - started)) s)"
-        passed=$((passed + tests))
+        echo "$tests 0" >"$log.counts"
     else
-        echo "FAIL $mode $program"
-        tail -n 60 "$log" | sed 's/^/     /'
-        passed=$((passed + $(grep -c '^  ok ' "$log")))
-        failed=$((failed + 1))
+        printf 'FAIL %s\n%s\n' "$mode $program" "$(tail -n 60 "$log" | sed 's/^/     /')"
+        echo "$(grep -c '^  ok ' "$log") 1" >"$log.counts"
     fi
+}
+
+# begin COMMAND...: in the background, as many at once as there are processors.
+begin() {
+    [ "$(jobs -pr | wc -l)" -lt "$(nproc)" ] || wait -n
+    "$@" &
 }
 
 if [ ! -e "$lib/libquorate.so.0" ]; then
@@ -131,8 +136,12 @@ for mode in $modes; do
     [ "$mode" = plain ] || check "$mode sees a leak" sees_the_leak "$mode"
     for program in $programs; do
         [ $program != blocked ] || [ "$mode" = plain ] || continue # ten seconds are the same in all
-        run "$mode" "$program"
+        begin run "$mode" "$program"
     done
 done
+wait
+while read -r well badly; do
+    passed=$((passed + well)) failed=$((failed + badly))
+done < <(cat $out/*.log.counts)
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

@@ -21,7 +21,7 @@ for kind in ${1:-plain sanitized}; do
     fi
     cmake --build "build/cpp-$kind" -j "$jobs" >/dev/null
     # What ctest counts are programs; each of them prints how many tests it ran.
-    (cd "build/cpp-$kind" && ctest -V) >"build/cpp-$kind/log" 2>&1 || failed=1
+    (cd "build/cpp-$kind" && ctest -V -j "$jobs") >"build/cpp-$kind/log" 2>&1 || failed=1
     sed -E -e '/tests passed,|^ +Start |^test |^$/d' -e '/^[0-9]+: (Test|Working) /d' \
         -e '/^[0-9]+: [a-z_]+\.cpp .* ok [0-9]+ ms$/d' "build/cpp-$kind/log"
 done
