@@ -7,7 +7,7 @@ use super::types::NodeId;
 
 /// Answers a request for a vote or a pre-vote. `leads`: this node leads, and checks its quorum.
 pub fn on_request_vote(st: &mut State, leads: bool, m: &Message, req: &RequestVote) -> Transition {
-    if let Some(number) = removed(st, m.from, req.number) {
+    if let Some(number) = removed(st, m.from, req) {
         st.send(m.from, Body::NotMember(NotMember { number }));
         return Transition::Stay;
     }
@@ -66,16 +66,23 @@ fn may_have_vote(st: &State, req: &RequestVote) -> bool {
     fresh && (!st.hard.abstaining || mutant!("d10_abstainer_votes"))
 }
 
-/// The number of a committed configuration that does not have the candidate, which knows none that is
-/// newer: it may have that very one and not know that it is committed. Otherwise absence means
-/// nothing: this node may be the one behind.
-fn removed(st: &State, candidate: NodeId, number: u64) -> Option<u64> {
+/// The number of a committed configuration that does not have the candidate, if that says anything: as
+/// a rule absence means nothing, because this node may be the one behind. It does when the candidate
+/// knows no newer configuration: it may have that very one and not know that it is committed.
+fn removed(st: &State, candidate: NodeId, req: &RequestVote) -> Option<u64> {
     let committed = st.members.at(st.log.commit());
-    let gone = committed.number >= number
-        && committed.contains(st.id())
+    let gone = committed.contains(st.id())
         && !committed.contains(candidate)
         && !st.members.current().contains(candidate);
-    (gone && !mutant!("a13_removed_is_not_told")).then_some(committed.number)
+    let known = committed.number >= req.number || lost(st, req);
+    (gone && known && !mutant!("a13_removed_is_not_told")).then_some(committed.number)
+}
+
+/// Whether what the candidate has beyond our log was lost with its leader: an entry of this term is
+/// committed, and every later leader has that instead of what an earlier term left (§5.4.1, §5.4.3).
+fn lost(st: &State, req: &RequestVote) -> bool {
+    let settled = st.log.term(st.log.commit()) == Some(st.term());
+    req.last.term < st.term() && (settled || mutant!("a13_leader_behind_tells"))
 }
 
 fn answer(req: &RequestVote, granted: bool) -> Body {

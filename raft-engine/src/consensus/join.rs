@@ -12,6 +12,7 @@ use super::ready::HardState;
 use super::refusal::{Reason, Refusal};
 use super::state::State;
 use super::types::{ClusterId, Index, NodeId, Term};
+use std::cmp::Ordering;
 
 /// Answers who this node is. In every state, to everybody.
 pub fn on_identify(st: &mut State, from: NodeId, req: &Identify) {
@@ -95,15 +96,28 @@ fn accept(st: &State, cluster: ClusterId, number: u64) -> Result<HardState, Refu
 
 /// A member says that we are none. Believed if it knows a newer configuration than we do, or one of the
 /// same number: the one that we know lacks us too and only its commit is news, or it was never committed
-/// and is dead now, because there is one committed configuration of a number.
-pub fn on_not_member(st: &mut State, from: NodeId, says: &NotMember) {
+/// and is dead now, because there is one committed configuration of a number. The one before ours is
+/// news as well if ours was lost with its leader.
+pub fn on_not_member(st: &mut State, from: NodeId, term: Term, says: &NotMember) {
     let own = st.members.current();
-    let may_be_dead = st.members.current_index() > st.log.commit() || !own.contains(st.id());
-    let newer = says.number > own.number || (says.number == own.number && may_be_dead);
+    let uncommitted = st.members.current_index() > st.log.commit();
+    let newer = match says.number.cmp(&own.number) {
+        Ordering::Greater => true,
+        Ordering::Equal => uncommitted || !own.contains(st.id()),
+        Ordering::Less => uncommitted && lost(st, term, says),
+    };
     let news = newer && says.number > st.number_floor();
     if news && own.contains(from) && !st.is_standalone() {
         st.leave(says.number);
     }
+}
+
+/// Who says so has committed in a later term than that of our configuration, and lacks ours: no later
+/// leader will have it (see `election::lost`). There is at most one beyond the committed ones.
+fn lost(st: &State, term: Term, says: &NotMember) -> bool {
+    let ours = st.log.term(st.members.current_index());
+    let later = ours.is_some_and(|ours| ours < term) || mutant!("a13_old_word_is_believed");
+    later && says.number + 1 == st.members.current().number
 }
 
 /// A node that may not campaign and hears no leader asks for pre-votes all the same. They count for

@@ -358,7 +358,7 @@ impl Raft {
                 let req = std::mem::replace(req, head);
                 return role.on_append(st, &m, req);
             }
-            Body::NotMember(says) => join::on_not_member(st, m.from, says),
+            Body::NotMember(says) => join::on_not_member(st, m.from, m.term, says),
             Body::ForwardResponse(r) => {
                 let r = r.clone();
                 requests.on_forward_response(st, &m, &r);
