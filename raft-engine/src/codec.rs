@@ -197,6 +197,7 @@ const ABSTAIN: u32 = 1;
 const CUT_PENDING: u32 = 2;
 const JOINING: u32 = 4;
 const CLOSED: u32 = 8;
+const HAS_PEERS: u32 = 16;
 
 /// The engine's durable state:
 /// `directory | node | lineage | term | vote | incarnation | flags u32 | 0 u32 | cut_to | number_floor |
@@ -208,6 +209,7 @@ pub fn encode_state(state: &HardState) -> [u8; STATE_BYTES] {
         (state.cut_pending, CUT_PENDING),
         (state.joining, JOINING),
         (state.closed, CLOSED),
+        (state.has_peers, HAS_PEERS),
     ];
     let flags =
         flags.iter().filter(|(set, _)| *set).fold(0, |all, (_, flag)| all | u64::from(*flag));
@@ -243,7 +245,7 @@ pub fn decode_state(bytes: &[u8]) -> Option<HardState> {
         u64::from_le_bytes(bytes[at * 8..at * 8 + 8].try_into().expect("14 fields of 8 bytes"))
     };
     let flags = u32::try_from(field(6)).ok()?;
-    if flags & !(ABSTAIN | CUT_PENDING | JOINING | CLOSED) != 0 {
+    if flags & !(ABSTAIN | CUT_PENDING | JOINING | CLOSED | HAS_PEERS) != 0 {
         return None;
     }
     let former = Former {
@@ -263,6 +265,7 @@ pub fn decode_state(bytes: &[u8]) -> Option<HardState> {
         cut_pending: flags & CUT_PENDING != 0,
         joining: flags & JOINING != 0,
         closed: flags & CLOSED != 0,
+        has_peers: flags & HAS_PEERS != 0,
         cut_to: Index(field(7)),
         number_floor: field(8),
         former: (!former.lineage.is_zero()).then_some(former),
@@ -321,6 +324,7 @@ mod tests {
             cut_pending: false,
             joining: true,
             closed: true,
+            has_peers: true,
             cut_to: Index(7),
             number_floor: 13,
             former: Some(former),

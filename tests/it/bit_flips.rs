@@ -56,7 +56,7 @@ fn wal(disk: &SimDisk) -> Wal {
     Wal::on(Arc::new(disk.clone()), PathBuf::from("/data"), options)
 }
 
-fn hard_state(run: u64, closed: bool) -> Vec<u8> {
+fn hard_state(run: u64, closed: bool, has_peers: bool) -> Vec<u8> {
     let state = HardState {
         directory: 77,
         node: NodeId(1),
@@ -65,6 +65,7 @@ fn hard_state(run: u64, closed: bool) -> Vec<u8> {
         voted_for: NodeId(2),
         incarnation: Incarnation(run << 40),
         closed,
+        has_peers,
         ..HardState::default()
     };
     encode_state(&state).to_vec()
@@ -89,7 +90,7 @@ impl Case {
         for run in 0..2 {
             let mut store = wal(&disk);
             store.open().expect("opens");
-            store.metadata_put(STATE_KEY, &hard_state(run + 1, false)).expect("begins");
+            store.metadata_put(STATE_KEY, &hard_state(run + 1, false, has_peers)).expect("begins");
             store.metadata_put("host", b"a value").expect("puts");
             for index in run * LAST / 2 + 1..=(run + 1) * LAST / 2 {
                 let record = encode_entry(&entry(index, has_peers));
@@ -97,7 +98,9 @@ impl Case {
                 store.sync().expect("syncs");
             }
             if closed {
-                store.metadata_put(STATE_KEY, &hard_state(run + 1, true)).expect("closes");
+                store
+                    .metadata_put(STATE_KEY, &hard_state(run + 1, true, has_peers))
+                    .expect("closes");
             }
         }
         Case { disk, closed, has_peers }

@@ -62,6 +62,7 @@ fn written(disk: &SimDisk) {
         abstaining: true,
         cut_pending: true,
         joining: true,
+        has_peers: true,
         cut_to: Index::ZERO,
         number_floor: 1,
         ..writer.stored().state.clone()

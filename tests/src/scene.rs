@@ -28,12 +28,12 @@ pub fn membership(number: u64, voters: &[u64], outgoing: &[u64], learners: &[u64
     }
 }
 
-/// The state of a node of a lineage that did nothing yet. One of the cluster knows that others vote.
+/// The state of a node of a lineage that did nothing yet. In the cluster others vote.
 #[must_use]
 pub fn state(place: u64, lineage: ClusterId) -> HardState {
-    let number_floor = u64::from(lineage == CLUSTER);
+    let has_peers = lineage == CLUSTER;
     let (directory, node) = (place, NodeId(place));
-    HardState { directory, node, lineage, number_floor, ..HardState::default() }
+    HardState { directory, node, lineage, has_peers, ..HardState::default() }
 }
 
 /// The first entry of a cluster of these voters.

@@ -162,6 +162,7 @@ pub fn write(write: &Write) -> String {
 #[must_use]
 pub fn state(state: &HardState) -> String {
     let flags = [
+        flag(state.has_peers, " peers"),
         flag(state.abstaining, " abstaining"),
         flag(state.joining, " joining"),
         flag(state.cut_pending, " cut-pending"),

@@ -174,6 +174,7 @@ impl Follower {
         if st.hard.abstaining && self.repair_to.is_some_and(whole) {
             st.hard.abstaining = false;
             st.hard.joining = false;
+            st.note_peers();
             st.out.write_hard_state();
             st.notice(Notice::Abstaining(false));
         }

@@ -87,6 +87,7 @@ fn accept(st: &State, cluster: ClusterId, number: u64) -> Result<HardState, Refu
         abstaining: !mutant!("d10_joiner_votes"),
         cut_pending: true,
         joining: true,
+        has_peers: true,
         cut_to,
         number_floor: number,
         former: None,

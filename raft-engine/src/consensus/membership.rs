@@ -58,6 +58,12 @@ impl Membership {
         self.voters.iter().chain(&self.outgoing).any(|m| m.id == id)
     }
 
+    /// Whether another node votes, in either half.
+    #[must_use]
+    pub fn has_other_voter(&self, id: NodeId) -> bool {
+        self.voters.iter().chain(&self.outgoing).any(|m| m.id != id)
+    }
+
     /// Whether the node takes part at all.
     #[must_use]
     pub fn contains(&self, id: NodeId) -> bool {

@@ -106,20 +106,21 @@ pub struct HardState {
     pub closed: bool,
     /// Where a join or a leave cut the log.
     pub cut_to: Index,
+    /// Others vote by the newest configuration, or it asked this node to join: should that be damaged
+    /// one day, there is somebody who can repair it.
+    pub has_peers: bool,
     /// Configurations up to this number say nothing about whether this node is a member: those of
-    /// `former` if it left one, else those of the lineage. A founder has 1 once others vote, whoever
-    /// joined has the number that it joined in.
+    /// `former` if it left one, else those of the lineage, for whoever joined: that number.
     pub number_floor: u64,
     /// The cluster that the node was in before.
     pub former: Option<Former>,
 }
 
 impl HardState {
-    /// Whether the node was asked into this lineage, which another one founded: by a configuration after
-    /// the first, which has nobody but the founder.
+    /// Whether the node was asked into this lineage, which another one founded.
     #[must_use]
     pub fn has_joined(&self) -> bool {
-        self.former.is_none() && self.number_floor > 1
+        self.former.is_none() && self.number_floor > 0
     }
 }
 

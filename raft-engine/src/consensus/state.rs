@@ -4,7 +4,7 @@ use super::command::{Entry, Payload};
 use super::config::Config;
 use super::event::{ChangeId, FetchId};
 use super::log::Log;
-use super::membership::{Membership, Memberships};
+use super::membership::Memberships;
 use super::message::{Accepted, Body, Message, Standing};
 use super::outbox::{Outbox, extend};
 use super::ready::{Fetch, Former, HardState, Notice};
@@ -262,7 +262,7 @@ impl State {
                 Payload::Membership(m) if m.cluster == self.hard.lineage => {
                     self.members.push(entry.index, m.clone());
                     self.notice(Notice::MembershipChanged { number: m.number });
-                    self.note_company(m);
+                    self.note_peers();
                 }
                 Payload::Command(command) if command.kind() >= 0 => {
                     self.last_application = entry.index;
@@ -273,13 +273,13 @@ impl State {
         self.out.write_entries(entries);
     }
 
-    /// A founder notes with its hard state, once, that others vote: should all configurations in its log
-    /// be damaged, it still knows that there is somebody who can repair it. The first one said nothing
-    /// about anybody else.
-    fn note_company(&mut self, membership: &Membership) {
-        let is_founder = self.hard.former.is_none() && self.hard.number_floor == 0;
-        if is_founder && membership.all_voters().any(|voter| voter.id != self.hard.node) {
-            self.hard.number_floor = 1;
+    /// Notes with the hard state whether others vote. Who abstains may have lost newer configurations than
+    /// it has, and keeps what it noted.
+    pub fn note_peers(&mut self) {
+        let others = self.members.current().has_other_voter(self.hard.node);
+        let has_peers = others || (self.hard.abstaining && self.hard.has_peers);
+        if has_peers != self.hard.has_peers && !mutant!("g3_peers_are_not_noted") {
+            self.hard.has_peers = has_peers;
             self.out.write_hard_state();
         }
     }
@@ -297,6 +297,7 @@ impl State {
         if !mutant!("d6_configuration_outlives_its_entry") && self.members.truncate(keep) {
             let number = self.members.current().number;
             self.notice(Notice::MembershipChanged { number });
+            self.note_peers();
         }
         true
     }
@@ -365,6 +366,7 @@ impl State {
             abstaining: false,
             cut_pending: true,
             joining: false,
+            has_peers: false,
             cut_to: left_at.index,
             number_floor: number,
             former: Some(former),

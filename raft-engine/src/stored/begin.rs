@@ -7,7 +7,6 @@
 
 use super::{Stored, membership, put_state};
 use crate::codec;
-use crate::consensus::membership::Membership;
 use crate::consensus::ready::HardState;
 use crate::consensus::types::{ClusterId, Incarnation, Index, NodeId};
 use crate::error::{Error, ErrorKind};
@@ -42,7 +41,7 @@ fn salvage(
 ) -> Result<Stored, Error> {
     let Ok(left) = store.salvage() else { return Err(Error::opening(damage)) };
     let Some(state) = read_state(store)? else { return Err(Error::opening(damage)) };
-    if !has_others(&state, &left) {
+    if !state.has_peers {
         return Err(Error::opening(damage));
     }
     let Salvaged { found, rest, .. } = left;
@@ -66,26 +65,6 @@ fn reaches_lineage(state: &HardState, found: &Recovered) -> bool {
         || behind.any(|(_, membership)| membership.cluster == state.lineage)
 }
 
-/// Whether there is somebody else who can repair this node: by the newest configuration that is left. With
-/// none, or with no more than the one that it was alone in, by what it noted of others in its state.
-fn has_others(state: &HardState, left: &Salvaged) -> bool {
-    let records = left.found.memberships.iter().chain(&left.beyond).cloned();
-    let all = records.filter_map(|record| membership(record).ok()).map(|(_, found)| found);
-    let ours = all.filter(|m| m.cluster == state.lineage && m.number > 0);
-    let known = ours.max_by_key(|m| m.number);
-    if known.as_ref().is_some_and(|newest| has_other_voter(newest, state.node)) {
-        return true;
-    }
-    // With what is left it was alone; the number floor says whether anybody came later.
-    let number = known.map_or(0, |newest| newest.number);
-    let noted = state.former.is_none() && state.number_floor >= number.max(1);
-    noted || (state.joining && number == 0)
-}
-
-fn has_other_voter(membership: &Membership, node: NodeId) -> bool {
-    membership.all_voters().any(|voter| voter.id != node)
-}
-
 /// Makes the new run durable.
 fn begin(
     store: &mut dyn LogStore,
@@ -97,6 +76,9 @@ fn begin(
     let run = stored.state.incarnation.counter() + u64::from(!mutant!("b5_runs_share_a_number"));
     stored.state.incarnation = Incarnation(run << 40 | draw()? >> 24);
     stored.state.closed = false;
+    if !stored.state.abstaining {
+        stored.state.has_peers = stored.has_peers(); // a crash may have kept the note and not the entry
+    }
     put_state(store, &stored.state).map_err(Error::opening)?;
     if stored.state.cut_pending {
         stored.finish_cut(store).map_err(Error::opening)?;
@@ -138,39 +120,4 @@ fn state_lost() -> Error {
                 can't be trusted to vote; remove it from its cluster, delete the directory, and add \
                 it again; nothing was changed";
     Error::new(ErrorKind::Corrupt, text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::consensus::command::{Entry, Payload};
-    use crate::consensus::membership::Member;
-    use crate::consensus::types::{Address, Term};
-    use std::sync::Arc;
-
-    /// What is left of a log: one configuration, of these voters.
-    fn left(number: u64, voters: &[u64]) -> Salvaged {
-        let member = |id: &u64| Member { id: NodeId(*id), address: Address::from("a:1") };
-        let voters = voters.iter().map(member).collect();
-        let membership =
-            Membership { cluster: ClusterId(7), number, voters, ..Membership::default() };
-        let payload = Payload::Membership(Arc::new(membership));
-        let entry = Entry { index: Index(2), term: Term(1), payload };
-        Salvaged { beyond: vec![codec::encode_entry(&entry)], ..Salvaged::default() }
-    }
-
-    #[test]
-    fn a_founder_is_not_alone_for_what_it_can_read() {
-        let founder = |number_floor| HardState {
-            node: NodeId(1),
-            lineage: ClusterId(7),
-            number_floor,
-            ..HardState::default()
-        };
-        assert!(!has_others(&founder(0), &left(1, &[1])), "nobody ever came");
-        assert!(has_others(&founder(1), &left(1, &[1])), "others came, and that can't be read");
-        assert!(has_others(&founder(1), &Salvaged::default()));
-        assert!(!has_others(&founder(1), &left(9, &[1])), "they went again");
-        assert!(has_others(&founder(0), &left(2, &[1, 2])));
-    }
 }

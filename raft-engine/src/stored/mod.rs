@@ -102,6 +102,13 @@ impl Stored {
             || self.memberships.iter().any(|(_, m)| m.cluster == self.state.lineage && m.number > 0)
     }
 
+    /// Whether others vote by the newest configuration.
+    fn has_peers(&self) -> bool {
+        let ours = |(_, m): &&(Index, Arc<Membership>)| m.cluster == self.state.lineage;
+        let newest = self.memberships.iter().rfind(ours);
+        newest.is_some_and(|(_, m)| m.has_other_voter(self.state.node))
+    }
+
     /// What is known to be committed.
     fn committed(&self) -> Index {
         self.commit_hint.max(self.first.prev())

@@ -3,9 +3,8 @@
 
 use super::wal::frames;
 use super::*;
-use quorate_engine::codec::{decode_state, encode_entry};
+use quorate_engine::codec::encode_entry;
 use quorate_engine::consensus::command::{Entry, Payload};
-use quorate_engine::consensus::types::ClusterId;
 use quorate_engine::error::ErrorKind;
 use quorate_engine::stored::LogWriter;
 use quorate_tests::cluster::CLUSTER;
@@ -159,7 +158,7 @@ fn member(first: &[u64], second: &[u64]) -> Rig {
     let rig = Rig::new(Kind::Wal);
     let mut store = rig.store(false);
     store.open().expect("opens");
-    store.metadata_put(STATE_KEY, &member_state()).expect("begins");
+    store.metadata_put(STATE_KEY, &member_state(second != [1])).expect("begins");
     for index in 1..=10 {
         let payload = match index {
             2 => configuration(1, first),
@@ -172,7 +171,7 @@ fn member(first: &[u64], second: &[u64]) -> Rig {
     rig
 }
 
-fn member_state() -> [u8; 112] {
+fn member_state(has_peers: bool) -> [u8; 112] {
     encode_state(&HardState {
         directory: 77,
         node: NodeId(1),
@@ -180,6 +179,7 @@ fn member_state() -> [u8; 112] {
         term: Term(3),
         voted_for: NodeId(2),
         incarnation: Incarnation(1 << 40),
+        has_peers,
         ..HardState::default()
     })
 }
@@ -216,7 +216,7 @@ fn a_member_with_a_damaged_log_abstains_and_says_where_it_is_damaged() {
 
 #[test]
 fn the_only_voter_is_refused_as_before() {
-    // The newest configuration decides, also where it stands behind the damage.
+    // The newest configuration decides, also where it can't be read.
     for (first, second) in [(&[1][..], &[1][..]), (&[1, 2, 3], &[1])] {
         let rig = member(first, second);
         rig.harm((0, middle(&rig, 5)));
@@ -227,9 +227,11 @@ fn the_only_voter_is_refused_as_before() {
         assert!(refused.message.contains("Nothing was changed"), "{}", refused.message);
         assert!(before == content(&rig.dir));
     }
-    let grown = member(&[1], &[1, 2]);
-    grown.harm((0, middle(&grown, 5)));
-    assert!(open_writer(&grown).expect("starts").stored().state.abstaining);
+    for frame in [5, 8] {
+        let grown = member(&[1], &[1, 2]);
+        grown.harm((0, middle(&grown, frame)));
+        assert!(open_writer(&grown).expect("starts").stored().state.abstaining);
+    }
     let alone = Rig::new(Kind::Wal);
     alone.run(1, 1..=5);
     alone.harm((0, middle(&alone, 3)));
@@ -238,21 +240,32 @@ fn the_only_voter_is_refused_as_before() {
 
 /// A member that lost its whole log does not even know its cluster's members.
 #[test]
-fn a_log_that_is_lost_whole_is_repaired_if_its_cluster_is_known() {
-    let rig = member(&[1, 2], &[1, 2, 3]);
-    rig.harm((0, middle(&rig, 0)));
-    let writer = open_writer(&rig).expect("the configurations can be read behind the damage");
-    assert_eq!(writer.stored().last, Index(0));
-    let rig = member(&[1, 2], &[1, 2, 3]);
-    std::fs::remove_dir_all(rig.path("wal")).expect("removes");
-    assert_eq!(open_writer(&rig).err().expect("must be refused").kind, ErrorKind::Corrupt);
-    let state = HardState { number_floor: 4, ..decode_state(&member_state()).expect("ours") };
-    let rig = member(&[1, 2], &[1, 2, 3]);
-    let mut store = rig.store(false);
-    store.open().expect("opens");
-    store.metadata_put(STATE_KEY, &encode_state(&state)).expect("puts");
-    drop(store);
-    std::fs::remove_dir_all(rig.path("wal")).expect("removes");
-    assert!(open_writer(&rig).expect("it was asked to join").stored().state.abstaining);
-    assert_eq!(state.lineage, ClusterId(CLUSTER.0));
+fn a_log_that_is_lost_whole_is_repaired_where_others_vote() {
+    for is_gone in [false, true] {
+        let rig = member(&[1, 2], &[1, 2, 3]);
+        if is_gone {
+            std::fs::remove_dir_all(rig.path("wal")).expect("removes");
+        } else {
+            rig.harm((0, middle(&rig, 0)));
+        }
+        let writer = open_writer(&rig).expect("others vote");
+        assert_eq!((writer.stored().last, writer.stored().state.abstaining), (Index(0), true));
+        let alone = member(&[1, 2], &[1]);
+        std::fs::remove_dir_all(alone.path("wal")).expect("removes");
+        assert_eq!(open_writer(&alone).err().expect("must be refused").kind, ErrorKind::Corrupt);
+    }
+}
+
+/// A crash kept the state of a write and not its entry: what the state notes of others is as the log says.
+#[test]
+fn what_is_noted_of_peers_is_put_right_by_a_log_that_is_whole() {
+    for (second, noted) in [(&[1][..], true), (&[1, 2], false)] {
+        let rig = member(&[1], second);
+        let mut store = rig.store(false);
+        store.open().expect("opens");
+        store.metadata_put(STATE_KEY, &member_state(noted)).expect("puts");
+        drop(store);
+        let has_peers = open_writer(&rig).expect("it is whole").stored().state.has_peers;
+        assert_eq!(has_peers, second.len() > 1);
+    }
 }

@@ -128,7 +128,7 @@ pub struct Peer {
 impl Peer {
     pub(super) fn start(config: &Config, hard: &HardState, log: &[Entry], commit: Index) -> Peer {
         let alone = Member { id: hard.node, address: "".into() };
-        let joined = hard.joining || (hard.former.is_none() && hard.number_floor > 1);
+        let joined = hard.joining || (hard.former.is_none() && hard.number_floor > 0);
         let voters = if joined { Vec::new() } else { vec![alone] };
         let base = Membership { cluster: hard.lineage, voters, ..Membership::default() };
         let mut peer = Peer {
