@@ -97,14 +97,11 @@ impl Recovered {
     }
 }
 
-/// What is left of a log that is damaged, and who took part in it.
+/// What is left of a log that is damaged.
 #[derive(Clone, Debug, Default)]
 pub struct Salvaged {
     /// The log below the damage.
     pub found: Recovered,
-    /// Records of type -1 behind the damage that are intact. They are not part of the log any more,
-    /// and say only who took part.
-    pub beyond: Vec<Record>,
     /// What becomes of all that is not part of the log any more: the rest of a sentence.
     pub rest: String,
 }

@@ -14,7 +14,6 @@ use super::{
     LogReader, LogStore, Record, Recovered, STATE_KEY, Salvaged, StorageError, StorageErrorKind,
     record,
 };
-use crate::consensus::command::kind;
 use crate::consensus::types::{Index, Term};
 use bytes::Bytes;
 use guarded::Guarded;
@@ -23,11 +22,6 @@ use guarded::Guarded;
 pub const BASE_KEY: &str = "quorate.base";
 /// Bytes of one read while the log is looked through.
 const PIECE: usize = 1 << 20;
-/// So many entries in a row that can't be read end the search for what lies behind a damage. A page of
-/// a database that is lost takes fewer with it; a store that says it holds far more than it does would
-/// be asked for ever.
-const GAP: u64 = 1 << 16;
-
 /// A store of the host's own, used by one thread. The contract is that of `LogStore`: between two
 /// syncs a crash keeps a prefix of the calls, in order; `metadata_put` is atomic, durable on return
 /// and outside that order. The first error is terminal, and so is a panic, which is one. What waits for
@@ -197,7 +191,7 @@ impl<S: HostStore> LogStore for Custom<S> {
     }
 
     /// The store is open, and what it gave was refused: it is looked through once more, one record after
-    /// the other.
+    /// the other, up to the first flaw.
     fn salvage(&mut self) -> Result<Salvaged, StorageError> {
         let Some((first, last)) = self.ends.filter(|(first, last)| first <= last) else {
             return corrupt("it does not say what it holds".into());
@@ -207,23 +201,13 @@ impl<S: HostStore> LogStore for Custom<S> {
         let mut left =
             Salvaged { rest: "what lay behind was removed".into(), ..Salvaged::default() };
         let mut end = begins.prev();
-        let mut gap = 0;
         left.found.prev_term = self.bounds.prev_term();
         for index in (first.max(begins).0..=last.0).map(Index) {
-            let Some((record, commit)) = self.alone(index)? else {
-                gap += 1;
-                if gap == GAP {
-                    return corrupt(format!("none of {GAP} entries up to {index} can be read"));
-                }
-                continue;
-            };
-            gap = 0;
-            let changes = (record.kind() == kind::MEMBERSHIP).then(|| record.clone());
-            if !begins.is_zero() && index == end.next() && left.found.note(record).is_ok() {
-                (end, left.found.commit_hint) = (index, commit.min(index));
-            } else {
-                left.beyond.extend(changes);
+            let Some((record, commit)) = self.alone(index)? else { break };
+            if begins.is_zero() || index != end.next() || left.found.note(record).is_err() {
+                break;
             }
+            (end, left.found.commit_hint) = (index, commit.min(index));
         }
         if end >= begins && !begins.is_zero() {
             self.bounds.extend(begins, end);

@@ -99,29 +99,6 @@ impl Log {
         Ok(())
     }
 
-    /// Shows every entry from `first` on that is intact by itself, whatever stands before it, as far as
-    /// the database can be read.
-    pub fn show_behind(&self, first: Index, mut show: impl FnMut(Record)) {
-        let (mut at, mut assembly) = (first, Assembly::default());
-        let mut end = |index: Index, assembly: &mut Assembly| {
-            let alone = std::mem::take(assembly).finish_alone(index);
-            alone.into_iter().for_each(&mut show);
-        };
-        let last = key(Index(u64::MAX), u32::MAX);
-        let read = self.database.scan(&key(first, 0), &last, |key, value| {
-            if let Some((index, piece)) = pieces::place(key) {
-                if index != at {
-                    end(at, &mut assembly);
-                    at = index;
-                }
-                assembly.push(piece, value);
-            }
-            Ok(Scan::Next)
-        });
-        drop(read); // what can't be read tells nothing
-        end(at, &mut assembly);
-    }
-
     /// Removes what a crash left outside of the log.
     pub fn clean(&mut self) -> Result<(), StorageError> {
         let bounds = self.ends.bounds;

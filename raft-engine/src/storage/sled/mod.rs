@@ -209,12 +209,12 @@ impl Opened {
     fn salvage(&mut self, paths: &Paths) -> Result<Salvaged, StorageError> {
         let state = *self.directory.state.as_ref().ok_or_else(not_open)?.state();
         self.host = values::read(&Disk, &paths.host, state.directory())?;
-        let mut left = Left::look(paths, &state)?;
-        let (found, beyond) = (left.found.clone(), std::mem::take(&mut left.beyond));
+        let left = Left::look(paths, &state)?;
+        let found = left.found.clone();
         (self.left, self.durable) = (Some(left), state.end);
         let aside = paths.dir.join("sled.damaged-");
         let rest = format!("the database is kept under a name with {}", aside.display());
-        Ok(Salvaged { found, beyond, rest })
+        Ok(Salvaged { found, rest })
     }
 
     /// The log, to be written to.

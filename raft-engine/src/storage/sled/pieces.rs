@@ -73,13 +73,6 @@ impl Assembly {
         self.pieces == 0
     }
 
-    /// The entry, if it is the one of `index`, wherever it belongs.
-    pub fn finish_alone(self, index: Index) -> Option<Record> {
-        let value = Bytes::from(self.bytes);
-        let value = if value.len() < CHAIN { Bytes::new() } else { value.slice(CHAIN..) };
-        record::decode(value, index).ok().map(|(record, _)| record)
-    }
-
     /// The entry with its commit index, and its chain, if it is the one of `index` behind `before`.
     pub fn finish(&mut self, index: Index, before: u32) -> Result<(Record, Index, u32), String> {
         let whole = std::mem::take(self).bytes;

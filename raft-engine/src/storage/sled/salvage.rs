@@ -8,7 +8,6 @@
 use super::ends::Ends;
 use super::log::Log;
 use super::{check_not_newer, database, exists};
-use crate::consensus::command::kind;
 use crate::consensus::types::Index;
 use crate::storage::directory::state_file::{End, State};
 use crate::storage::directory::{Paths, names};
@@ -22,8 +21,6 @@ pub(super) struct Left {
     /// The old database, if it can be read at all.
     log: Option<Log>,
     pub found: Recovered,
-    /// Intact records of type -1 behind the first flaw.
-    pub beyond: Vec<Record>,
 }
 
 impl Left {
@@ -38,13 +35,7 @@ impl Left {
         };
         check_not_newer(&log, state)?;
         let found = intact(&log)?;
-        let mut beyond = Vec::new();
-        log.show_behind(found.last.next(), |record| {
-            if record.kind() == kind::MEMBERSHIP {
-                beyond.push(record);
-            }
-        });
-        Ok(Left { log: Some(log), found, beyond })
+        Ok(Left { log: Some(log), found })
     }
 
     /// Makes a new database of it in place of the old one. Its changes are counted on from `end`.

@@ -54,8 +54,6 @@ pub(super) struct Found {
     pub aside: Vec<PathBuf>,
     /// Likewise, the segment with the new end, if it holds something behind that.
     pub copied: Option<PathBuf>,
-    /// Likewise, intact records of type -1 behind the damage.
-    pub beyond: Vec<Record>,
 }
 
 impl Found {
@@ -133,20 +131,4 @@ impl Found {
 
 fn record_of(run: &Run<'_>, index: Index, crc: u32, payload: &[u8]) -> Record {
     Record { index, term: run.term, crc, payload: Bytes::copy_from_slice(payload) }
-}
-
-/// The entries of a frame that change who takes part.
-pub(super) fn memberships_in(frame: &Frame<'_>) -> Vec<Record> {
-    let (mut rest, mut all) = (frame.data(), Vec::new());
-    for op in frame.ops() {
-        let Op::Run(run) = op else { continue };
-        for (index, (len, crc)) in (run.first.0..).zip(run.entries()) {
-            let (payload, tail) = rest.split_at(len as usize);
-            if kind_of(payload) == kind::MEMBERSHIP {
-                all.push(record_of(&run, Index(index), crc, payload));
-            }
-            rest = tail;
-        }
-    }
-    all
 }

@@ -125,8 +125,8 @@ impl Wal {
         Err(StorageError { message, ..failed.clone() })
     }
 
-    /// Opens the directory, whose log `read` reads. The records are those behind its end.
-    fn recover(&mut self, read: ReadLog) -> Result<(Recovered, Vec<Record>), StorageError> {
+    /// Opens the directory, whose log `read` reads.
+    fn recover(&mut self, read: ReadLog) -> Result<Recovered, StorageError> {
         if self.opened.is_some() {
             return Err(StorageError::new(StorageErrorKind::Misuse, "The store is open already."));
         }
@@ -143,11 +143,10 @@ impl Wal {
         let log = SharedLog::new(log);
         let mut reader = Reader::new(Arc::clone(&self.fs), log.clone());
         recovered.last_application = last_application(&mut reader, &recovered)?;
-        let beyond = std::mem::take(&mut found.beyond);
         let (pending, hint) = (Pending::default(), recovered.commit_hint);
         let stage = Stage::Found(Box::new(found));
         self.opened = Some(Opened { directory, log, pending, bounds, reader, host, hint, stage });
-        Ok((recovered, beyond))
+        Ok(recovered)
     }
 }
 
@@ -163,14 +162,14 @@ struct Context<'a> {
 
 impl LogStore for Wal {
     fn open(&mut self) -> Result<Recovered, StorageError> {
-        Ok(self.recover(recovery::recover)?.0)
+        self.recover(recovery::recover)
     }
 
     fn salvage(&mut self) -> Result<Salvaged, StorageError> {
-        let (found, beyond) = self.recover(salvage::salvage)?;
+        let found = self.recover(salvage::salvage)?;
         let dir = self.paths.log.display();
         let rest = format!("what lay behind is kept in {dir} under names with .damaged-");
-        Ok(Salvaged { found, beyond, rest })
+        Ok(Salvaged { found, rest })
     }
 
     fn append(&mut self, records: &[Record], commit: Index) -> Result<(), StorageError> {

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// How far ahead of the expected frame a number may be to count as a proof.
-pub(super) const AHEAD: u64 = 1 << 20;
+const AHEAD: u64 = 1 << 20;
 /// The number of a frame that no log lives to write.
 const MAX_SEQ: u64 = u64::MAX >> 1;
 
@@ -355,7 +355,7 @@ fn no_later_frame(
 
 /// Place and number of a frame behind `from` that is later than `expected`. It may begin at any
 /// multiple of 8: where it should begin is known only as long as frames verify.
-pub(super) fn later_frame(bytes: &[u8], salt: u64, from: u64, expected: u64) -> Option<(u64, u64)> {
+fn later_frame(bytes: &[u8], salt: u64, from: u64, expected: u64) -> Option<(u64, u64)> {
     let mut at = from as usize;
     while at + HEAD <= bytes.len() {
         let number = at + 8;

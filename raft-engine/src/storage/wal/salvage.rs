@@ -5,14 +5,13 @@
 //! another name. A crash in between leaves a log that is refused and salvaged once more, or that ends
 //! where it was cut.
 
-use super::found::{Found, memberships_in};
-use super::frame::Frame;
-use super::recovery::{AHEAD, Scan, Sorted, later_frame, sort};
-use super::segment::{FIRST_FRAME, Segment};
+use super::found::Found;
+use super::recovery::{Scan, Sorted, sort};
+use super::segment::Segment;
+use crate::storage::StorageError;
 use crate::storage::directory::names;
 use crate::storage::directory::state_file::State;
 use crate::storage::fs::{Access, Fs};
-use crate::storage::{Record, StorageError};
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
@@ -30,48 +29,27 @@ pub(super) fn salvage(fs: &dyn Fs, dir: &Path, state: &State) -> Result<Found, S
             taken => taken?,
         }
     }
-    part(&mut scan, &candidates, state.end.seq)?;
+    part(&mut scan, &candidates)?;
     let headless = spoiled.into_values().filter_map(|flaw| flaw.file);
     scan.found.aside.extend(headless);
     Ok(scan.found)
 }
 
-/// Tells what lies behind the end from what lies before it. The log had `known` frames, or more.
-fn part(
-    scan: &mut Scan<'_>,
-    candidates: &BTreeMap<u64, Segment>,
-    known: u64,
-) -> Result<(), StorageError> {
-    let (mut end, mut seq) = (0, known.saturating_sub(AHEAD / 2));
+/// Tells what lies behind the end from what lies before it.
+fn part(scan: &mut Scan<'_>, candidates: &BTreeMap<u64, Segment>) -> Result<(), StorageError> {
+    let mut end = 0;
     if let Some(tail) = scan.found.tail.clone() {
-        (end, seq) = (tail.segment.number, tail.seq);
+        end = tail.segment.number;
         scan.load(&tail.segment)?;
         let rest = scan.bytes.get(tail.end as usize..).unwrap_or_default();
         if rest.iter().any(|byte| *byte != 0) {
             scan.found.copied = Some(tail.segment.path.clone());
         }
-        scan.found.beyond.extend(changes_in(&scan.bytes, tail.segment.salt, tail.end, seq));
     }
     scan.found.blank.retain(|segment| segment.number < end);
-    for segment in candidates.range(end + 1..).map(|(_, segment)| segment) {
-        scan.load(segment)?;
-        scan.found.beyond.extend(changes_in(&scan.bytes, segment.salt, FIRST_FRAME, seq));
-        scan.found.aside.push(segment.path.clone());
-    }
+    let behind = candidates.range(end + 1..).map(|(_, segment)| segment.path.clone());
+    scan.found.aside.extend(behind);
     Ok(())
-}
-
-/// Configurations in the intact frames behind `from` that are later than `seq`.
-fn changes_in(bytes: &[u8], salt: u64, mut from: u64, seq: u64) -> Vec<Record> {
-    let mut all = Vec::new();
-    while let Some((offset, _)) = later_frame(bytes, salt, from, seq) {
-        from = offset + 8;
-        if let Ok(frame) = Frame::verify(bytes, salt, offset) {
-            all.extend(memberships_in(&frame));
-            from = offset + frame.header.frame_len();
-        }
-    }
-    all
 }
 
 /// Keeps the damaged files under names of their own, for whoever wants to look at them.
