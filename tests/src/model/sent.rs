@@ -2,12 +2,13 @@
 
 use super::state::Peer;
 use super::{Did, rule};
+use quorate_engine::consensus::command::Entry;
 use quorate_engine::consensus::message::{
     AppendEntries, AppendEntriesResponse, AppendVerdict, Body, Message, RequestVote,
     RequestVoteResponse,
 };
 use quorate_engine::consensus::ready::{Ready, RoleName};
-use quorate_engine::consensus::types::Index;
+use quorate_engine::consensus::types::{EntryId, Index};
 
 type Check = Result<(), String>;
 
@@ -84,13 +85,21 @@ impl Peer {
             let voted = m.term == did.seen.term && did.seen.vote == m.to;
             rule(voted, || format!("it grants {} a vote that it did not give", m.to))?;
         }
+        let own = if did.seen.role == RoleName::Leader { self.before(did) } else { self.last() };
         let asked = |(from, term, last): &(_, _, _)| {
-            (*from, *term) == (m.to, m.term) && (*last >= self.last() || self.batched())
+            (*from, *term) == (m.to, m.term) && (*last >= own || self.batched())
         };
         rule(self.heard.requests.iter().any(asked), || {
             format!("{} is granted t{}, against lease or logOk", m.to, m.term)
         })?;
         rule(!(self.seen.abstaining && did.seen.abstaining), || "an abstainer votes".to_owned())
+    }
+
+    /// Where its log ended before this batch: a leader may append after it answered.
+    fn before(&self, did: &Did<'_>) -> EntryId {
+        let first = did.ready.write.as_ref().and_then(|write| write.append.first());
+        let before = first.map(|entry| self.entry(entry.index.prev()));
+        before.map_or(self.last(), |entry| entry.map_or(EntryId::ZERO, Entry::id))
     }
 
     /// `AppendEntries`: entries of its own log, and a commit index that it has.
