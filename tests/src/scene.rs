@@ -4,8 +4,11 @@ use crate::cluster::CLUSTER;
 use quorate_engine::change::NewEntry;
 use quorate_engine::consensus::command::{Entry, Payload};
 use quorate_engine::consensus::membership::{Learner, Member, Membership};
+use quorate_engine::consensus::message::{Body, Message};
 use quorate_engine::consensus::ready::HardState;
-use quorate_engine::consensus::types::{Address, ClusterId, Index, NodeId, Origin, Term};
+use quorate_engine::consensus::types::{
+    Address, ClusterId, Incarnation, Index, NodeId, Origin, Term,
+};
 use std::sync::Arc;
 
 /// Node `id`, at the address `n<id>`.
@@ -41,6 +44,20 @@ pub fn state(place: u64, lineage: ClusterId) -> HardState {
 pub fn founding(voters: &[u64]) -> Entry {
     let payload = Payload::Membership(Arc::new(membership(1, voters, &[], &[])));
     Entry { index: Index(1), term: Term(1), payload }
+}
+
+/// What a node of the cluster says in its first run.
+#[must_use]
+pub fn message(from: u64, to: u64, term: Term, body: Body) -> Message {
+    Message {
+        from: NodeId(from),
+        from_incarnation: Incarnation(1 << 40 | from),
+        to: NodeId(to),
+        address: None,
+        cluster: CLUSTER,
+        term,
+        body,
+    }
 }
 
 /// A log from words: `4` is a command of term 4, `4:noop` a no-op, `4:c2[1,2|1,2,3|4]` configuration 2

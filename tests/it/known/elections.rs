@@ -7,9 +7,7 @@ use quorate_engine::consensus::event::Event;
 use quorate_engine::consensus::message::{Body, Message, RequestVote};
 use quorate_engine::consensus::raft::Raft;
 use quorate_engine::consensus::ready::RoleName;
-use quorate_engine::consensus::types::{
-    ClusterId, EntryId, Incarnation, Index, NodeId, Term, Time,
-};
+use quorate_engine::consensus::types::{ClusterId, EntryId, Incarnation, Index, Term, Time};
 use quorate_tests::cluster::CLUSTER;
 use quorate_tests::disk::Disk;
 use quorate_tests::scene;
@@ -151,15 +149,7 @@ fn asks(voter: (u64, u64), last: (u64, u64)) -> bool {
     let mut node = node(2, &log, 1);
     let last = EntryId::new(Index(last.1), Term(last.0));
     let body = RequestVote { last, round: 1, number: 1, pre: false, transfer: false };
-    let message = Message {
-        from: NodeId(1),
-        from_incarnation: Incarnation(1 << 40 | 1),
-        to: NodeId(2),
-        address: None,
-        cluster: CLUSTER,
-        term: Term(9),
-        body: Body::RequestVote(body),
-    };
+    let message = scene::message(1, 2, Term(9), Body::RequestVote(body));
     node.core.step(Time(9_000_000_000), Event::Received(message));
     let ready = node.core.ready();
     let after = ready.write.map_or(Vec::new(), |write| write.after);

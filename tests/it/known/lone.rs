@@ -111,15 +111,7 @@ impl Lone {
     }
 
     pub(super) fn hear(&mut self, from: u64, body: Body) {
-        let message = Message {
-            from: NodeId(from),
-            from_incarnation: Incarnation(1 << 40 | from),
-            to: NodeId(1),
-            address: None,
-            cluster: CLUSTER,
-            term: self.core.status().term,
-            body,
-        };
+        let message = scene::message(from, 1, self.core.status().term, body);
         self.step(Event::Received(message));
     }
 

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use quorate_engine::codec::{encode_entry, encode_state};
-use quorate_engine::consensus::message::{Body, Message, RequestVote};
+use quorate_engine::consensus::message::{Body, RequestVote};
 use quorate_engine::consensus::types::{EntryId, Incarnation, Index, NodeId, Term};
 use quorate_engine::service::{Parts, Service};
 use quorate_engine::settings::Settings;
@@ -44,15 +44,7 @@ fn member(dir: &Path) {
 fn request(from: u64, term: u64) -> Bytes {
     let last = EntryId::new(Index(1), Term(1));
     let body = RequestVote { last, round: term, number: 1, pre: false, transfer: false };
-    let message = Message {
-        from: NodeId(from),
-        from_incarnation: Incarnation(1 << 40 | from),
-        to: NodeId(1),
-        address: None,
-        cluster: CLUSTER,
-        term: Term(term),
-        body: Body::RequestVote(body),
-    };
+    let message = scene::message(from, 1, Term(term), Body::RequestVote(body));
     let frame = wire::encode(Envelope::of(&message), &[message], term).to_bytes();
     let mut packet = BytesMut::new();
     packet.put_u32_le(crc32c::crc32c(&[0, 0]));
