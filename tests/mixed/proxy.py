@@ -23,7 +23,7 @@ class Way:
 
     delay: float = 0.0  # at most; each piece waits by chance
     split: bool = False
-    flip: float = 0.0  # the chance that a piece has one bit flipped
+    flip_every: int = 0  # of so many pieces of all such ways one has a bit flipped; 0 = none
     open: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -38,6 +38,7 @@ class Network:
         self.ids: dict[int, int] = {}  # the number of a node, by its id
         self.ways: dict[tuple[int, int], Way] = {}
         self.counts: Counter[str] = Counter()
+        self.exposed = 0  # pieces that passed where bits are flipped
         self.connections: set[asyncio.Task[None]] = set()
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
@@ -72,7 +73,7 @@ class Network:
 
         async def do() -> None:
             for way in self.ways.values():
-                way.delay, way.split, way.flip = 0.0, False, 0.0
+                way.delay, way.split, way.flip_every = 0.0, False, 0
                 way.open.set()
 
         asyncio.run_coroutine_threadsafe(do(), self.loop).result()
@@ -138,7 +139,10 @@ class Network:
             data = b""
 
     def _damaged(self, way: Way, data: bytes) -> bytes:
-        if self.random.random() >= way.flip:
+        if not way.flip_every:
+            return data
+        self.exposed += 1
+        if self.exposed % way.flip_every:
             return data
         self.counts["flipped"] += 1
         bit = self.random.randrange(len(data) * 8)

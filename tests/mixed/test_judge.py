@@ -105,7 +105,7 @@ def test_a_rough_way_delays_splits_and_damages(
     near, far = dialed
 
     def roughen(way: Way) -> None:
-        way.delay, way.split, way.flip = 0.01, True, 1.0
+        way.delay, way.split, way.flip_every = 0.01, True, 1
 
     network.change([0], [1], roughen)
     near.sendall(bytes(1000))

@@ -138,7 +138,7 @@ class Cluster:
         """Slow, in pieces, and at times a bit is wrong."""
 
         def roughen(way: Any) -> None:
-            way.delay, way.split, way.flip = 0.03, True, 0.01
+            way.delay, way.split, way.flip_every = 0.03, True, 60
 
         everyone = [*self.others(leader.number), leader.number]
         self.network.change(everyone, everyone, roughen)
