@@ -366,7 +366,7 @@ typedef struct quorate_entry {
 /* ---- 8. State machine ------------------------------------------------------------------------ */
 
 /// A row of output slots that a callback fills: the replies of commit, the records of a read. Valid
-/// until the callback returns; after that it is refused.
+/// until that callback returns; after that it is refused, also while a later one runs.
 typedef struct quorate_output quorate_output;
 
 typedef struct quorate_snapshot_reader quorate_snapshot_reader;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use quorate_engine::error::{Error, ErrorKind};
 use quorate_engine::os;
 use std::ffi::c_void;
-use std::mem::{size_of, swap};
+use std::mem::size_of;
 use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -93,31 +93,13 @@ pub(crate) fn called(
     }
 }
 
-/// All rows of slots.
-pub(crate) static OUTPUTS: Table<Output> =
-    Table::new(0xa5, "row of output slots of a callback that runs");
+/// The slots of all callbacks that run.
+pub(crate) static OUTPUTS: Table<Output> = Table::new(0xa5, "row of output slots");
 
-/// Slots that a callback fills; `None` while no callback runs.
-#[derive(Default)]
-pub(crate) struct Output {
-    slots: Mutex<Option<Vec<Option<Bytes>>>>,
-}
+/// Slots that a callback fills; `None` once it has returned.
+pub(crate) struct Output(Mutex<Option<Vec<Option<Bytes>>>>);
 
 impl Output {
-    /// Gives `n` empty slots to the callback that is about to run, in the memory of `replies`.
-    pub(crate) fn open(&self, n: usize, replies: &mut Vec<Option<Bytes>>) {
-        let mut slots = Vec::new();
-        swap(&mut slots, replies);
-        slots.clear();
-        slots.resize(n, None);
-        *self.lock() = Some(slots);
-    }
-
-    /// Takes back the slots.
-    pub(crate) fn close(&self, replies: &mut Vec<Option<Bytes>>) {
-        *replies = self.lock().take().unwrap_or_default();
-    }
-
     /// Gives each slot its part of `copies`.
     pub(crate) fn set(
         &self,
@@ -140,27 +122,35 @@ impl Output {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Vec<Option<Bytes>>>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The slots of one hook and the handle that its callbacks are given.
+/// The slots of one callback, under a handle that no other callback is ever given: a host that keeps
+/// it can not write into what a later one answers.
 pub(crate) struct Slots {
     pub handle: *mut quorate_output,
-    pub output: Arc<Output>,
+    output: Arc<Output>,
 }
 
 impl Slots {
-    /// Slots that are not open.
-    pub(crate) fn new() -> Result<Slots, Error> {
-        let handle = OUTPUTS.insert(Output::default())?;
+    /// `n` empty slots, in the memory of `replies`.
+    pub(crate) fn open(n: usize, mut replies: Vec<Option<Bytes>>) -> Result<Slots, Error> {
+        replies.clear();
+        replies.resize(n, None);
+        let handle = OUTPUTS.insert(Output(Mutex::new(Some(replies))))?;
         Ok(Slots { handle, output: OUTPUTS.get(handle)? })
+    }
+
+    /// Takes back what the callback, which has returned, set.
+    pub(crate) fn close(self) -> Vec<Option<Bytes>> {
+        self.output.lock().take().unwrap_or_default()
     }
 }
 
 impl Drop for Slots {
     fn drop(&mut self) {
-        // It is in the table since `new`, and only this takes it out.
+        // It is in the table since `open`, and only this takes it out.
         let _gone = OUTPUTS.remove(self.handle);
     }
 }

@@ -13,11 +13,11 @@ use quorate_engine::consensus::types::{ClusterId, Index, Term};
 use quorate_engine::error::{Error, ErrorKind};
 use quorate_engine::state_machine::{Applied, Committed, StateMachine};
 use std::ffi::c_void;
-use std::mem::size_of;
+use std::mem::{size_of, take};
 use std::ptr;
 
 /// A row of output slots that a callback fills: the replies of commit, the records of a read. Valid
-/// until the callback returns; after that it is refused.
+/// until that callback returns; after that it is refused, also while a later one runs.
 pub struct quorate_output {
     _opaque: [u8; 0],
 }
@@ -163,7 +163,6 @@ impl quorate_state_machine {
 /// The host's state machine as the engine sees it.
 pub(crate) struct Machine {
     table: quorate_state_machine,
-    slots: Slots,
     batch: Batch,
     /// The last field, so dropped after all others.
     _context: Context,
@@ -193,7 +192,7 @@ impl Machine {
             );
         };
         check(&table)?;
-        Ok(Machine { table, slots: Slots::new()?, batch: Batch::default(), _context })
+        Ok(Machine { table, batch: Batch::default(), _context })
     }
 }
 
@@ -231,13 +230,12 @@ impl StateMachine for Machine {
     ) -> Result<(), String> {
         let Some(commit) = self.table.commit else { return Ok(()) };
         let batch = self.batch.fill(entries);
-        self.slots.output.open(batch.len(), replies);
-        let output = self.slots.handle;
+        let slots = Slots::open(batch.len(), take(replies)).map_err(|e| e.message)?;
         // SAFETY: the host gave this function for this ctx; the batch borrows from `entries`.
         let status = called(|err| unsafe {
-            commit(self.table.ctx, batch.as_ptr(), batch.len(), output, err)
+            commit(self.table.ctx, batch.as_ptr(), batch.len(), slots.handle, err)
         });
-        self.slots.output.close(replies);
+        *replies = slots.close();
         Ok(status?)
     }
 }

@@ -235,7 +235,6 @@ const MAX_READ: u64 = 16_384;
 /// The host's store as the engine sees it.
 pub(crate) struct Store {
     table: quorate_storage,
-    slots: Slots,
     records: Rows,
     /// The last field, so dropped after all others.
     _context: Context,
@@ -280,20 +279,19 @@ impl Store {
             let text = format!("storage.{missing} is NULL: all but drop are required");
             return fail(ErrorKind::Invalid, text);
         }
-        Ok(Store { table, slots: Slots::new()?, records: Rows(Vec::new()), _context })
+        Ok(Store { table, records: Rows(Vec::new()), _context })
     }
 
     /// Calls with `n` open slots and returns what is in them.
     fn slots(
-        &mut self,
+        &self,
         n: usize,
-        call: impl FnOnce(&Store, *mut quorate_output) -> Result<(), StorageError>,
+        call: impl FnOnce(*mut quorate_output) -> Result<(), StorageError>,
     ) -> Result<Vec<Option<Bytes>>, StorageError> {
-        let mut filled = Vec::new();
-        self.slots.output.open(n, &mut filled);
-        let called = call(self, self.slots.handle);
-        self.slots.output.close(&mut filled);
-        called.map(|()| filled)
+        let slots = Slots::open(n, Vec::new());
+        let slots = slots.map_err(|e| StorageError::new(StorageErrorKind::Misuse, e.message))?;
+        call(slots.handle)?;
+        Ok(slots.close())
     }
 }
 
@@ -344,7 +342,7 @@ impl HostStore for Store {
         let n = (last.0 - first.0 + 1).min(MAX_READ);
         let last = first.0 + n - 1;
         let slots =
-            self.slots(n as usize, |store, out| call!(store.read(first.0, last, max_bytes, out)))?;
+            self.slots(n as usize, |out| call!(self.read(first.0, last, max_bytes, out)))?;
         let set = slots.iter().take_while(|slot| slot.is_some()).count();
         if slots[set..].iter().any(Option::is_some) {
             let text = format!("the store left slot {set} of a read unset, and set a later one");
@@ -363,7 +361,7 @@ impl HostStore for Store {
 
     fn metadata_get(&mut self, key: &str) -> Result<Option<Vec<u8>>, StorageError> {
         let key = c_key(key)?;
-        let slots = self.slots(1, |store, out| call!(store.metadata_get(key.as_ptr(), out)))?;
+        let slots = self.slots(1, |out| call!(self.metadata_get(key.as_ptr(), out)))?;
         Ok(slots.into_iter().flatten().next().map(|value| value.to_vec()))
     }
 

@@ -19,7 +19,9 @@ static quorate_status nosy_commit(void *ctx, const quorate_entry *entries, size_
     quorate_completion done[1];
     quorate_entry entry = entry_of("inner");
     quorate_service *service = it->service;
+    quorate_bytes item = {"x", 1};
     CHECK(callback_err != NULL && *callback_err == NULL);
+    if (it->replies) CHECK_EQ(quorate_output_set(it->replies, 0, &item, 1), QUORATE_ERR_CLOSED);
     if (service && !it->checked) {
         it->checked = 1;
         quorate_service *none = NULL;
@@ -51,7 +53,6 @@ static quorate_status nosy_commit(void *ctx, const quorate_entry *entries, size_
         CHECK(list != NULL);
         quorate_free(list);
         CHECK_EQ(quorate_output_set(replies, n, NULL, 0), QUORATE_OK);
-        quorate_bytes item = {"x", 1};
         CHECK_EQ(quorate_output_set(replies, n, &item, 1), QUORATE_ERR_INVALID);
         CHECK_EQ(quorate_output_set(replies, SIZE_MAX, &item, 1), QUORATE_ERR_INVALID);
         CHECK_EQ(quorate_output_set(replies, 0, NULL, 1), QUORATE_ERR_INVALID);

@@ -98,13 +98,23 @@ static void a_state_that_was_cut_is_noticed(void) {
     free_disk(d);
 }
 
+/* The slots of a callback are not those of one that comes later either. */
+static void slots_of_before(disk *d, int hook) {
+    quorate_bytes item = {"x", 1};
+    (void)hook;
+    if (d->seen) CHECK_EQ(quorate_output_set(d->seen, 0, &item, 1), QUORATE_ERR_CLOSED);
+}
+
 /* known bug: H7 */
 static void slots_are_refused_when_the_callback_is_over(void) {
     counter c = {0};
     disk *d = written_disk();
+    d->before = slots_of_before;
     quorate_service *service = start_on(&c, d);
+    propose_wait(service, "x");
+    CHECK_EQ(c.entries, 9);
+    CHECK(calls(d, READ) + calls(d, GET) > 1);
     quorate_bytes item = {"x", 1};
-    CHECK(d->seen != NULL);
     CHECK_EQ(quorate_output_set(d->seen, 0, &item, 1), QUORATE_ERR_CLOSED);
     quorate_service_free(service);
     CHECK_EQ(quorate_output_set(d->seen, 0, &item, 1), QUORATE_ERR_CLOSED);

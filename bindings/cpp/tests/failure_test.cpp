@@ -2,6 +2,7 @@
 #include "machine.hpp"
 
 #include <future>
+#include <optional>
 
 // The service is Failed, says why, and refuses what comes later.
 static void is_failed(Service &s, const char *why) {
@@ -119,6 +120,22 @@ TEST(a_reply_beyond_the_batch_is_refused) {
     auto s = OK(Service::start(Config().set("storage", "memory").state_machine(greedy)));
     CHECK_EQ(OK(s.propose_wait("x", 10s)).data, "");
     CHECK_EQ(greedy->got, QUORATE_ERR_INVALID);
+}
+
+TEST(a_reply_to_the_batch_before_is_refused) {
+    struct Late : StateMachine {
+        std::optional<Output> before;
+        std::vector<quorate_status> got;
+        Result<void> commit(Entries, Output replies) override {
+            if (before) got.push_back(STATUS(before->set(0, "late")));
+            before = replies;
+            return {};
+        }
+    };
+    auto late = std::make_shared<Late>();
+    auto s = OK(Service::start(Config().set("storage", "memory").state_machine(late)));
+    for (int i = 0; i < 3; i++) CHECK_EQ(OK(s.propose_wait("x", 10s)).data, "");
+    CHECK(late->got == std::vector<quorate_status>(2, QUORATE_ERR_CLOSED));
 }
 
 // ---- Who owns a state machine, and how long ------------------------------------------------------
