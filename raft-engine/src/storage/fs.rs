@@ -94,7 +94,7 @@ pub trait File: Send + Sync {
     /// Cuts the file.
     fn truncate(&self, len: u64) -> io::Result<()>;
 
-    /// Makes the content durable, and the length.
+    /// Makes the content durable, and the length. The file is open for writing.
     fn sync_data(&self) -> io::Result<()>;
 
     /// Drops what is cached and clean, as far as the system lets us, so that the next read asks the
@@ -294,8 +294,11 @@ impl File for DiskFile {
         self.0.set_len(len)
     }
 
+    /// Writes nothing afterwards, which fails where the file system has stopped: ext4 may end a sync well
+    /// whose extents it could not convert any more, because its journal was aborted meanwhile.
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.0.sync_data()?;
+        self.0.write_at(&[], 0).map(drop)
     }
 
     fn evict(&self) -> io::Result<()> {

@@ -59,7 +59,7 @@ pub(super) fn sort(fs: &dyn Fs, dir: &Path, state: &State) -> Result<Sorted, Sto
         }
         let Some(number) = number_of(&name, ".log") else { continue };
         let path = path_of(dir, number);
-        let file = open(fs, &path)?;
+        let file = open(fs, &path, Access::Read)?;
         found.highest = found.highest.max(number);
         let segment = match read_header(file.as_ref(), &path, number, state.directory()) {
             Err(flaw) if flaw.is_damage() => {
@@ -80,8 +80,8 @@ pub(super) fn sort(fs: &dyn Fs, dir: &Path, state: &State) -> Result<Sorted, Sto
     Ok(Sorted { found, candidates, spoiled })
 }
 
-fn open(fs: &dyn Fs, path: &Path) -> Result<Box<dyn File>, StorageError> {
-    fs.open(path, Access::Read).map_err(|e| StorageError::io("open", path, &e))
+fn open(fs: &dyn Fs, path: &Path, access: Access) -> Result<Box<dyn File>, StorageError> {
+    fs.open(path, access).map_err(|e| StorageError::io("open", path, &e))
 }
 
 /// A segment above the newest one of the state was never written: the state is raised first.
@@ -156,7 +156,7 @@ impl<'a> Scan<'a> {
             if mutant!("g13_recovered_end_is_not_synced") {
                 break;
             }
-            let file = open(self.fs, &segment.path)?;
+            let file = open(self.fs, &segment.path, Access::Write)?;
             let settled = file.sync_data().and_then(|()| file.evict());
             settled.map_err(|e| StorageError::io("sync", &segment.path, &e))?;
             if begins_with_frame(file.as_ref(), segment)? {
@@ -172,7 +172,7 @@ impl<'a> Scan<'a> {
             return Ok(());
         }
         let failed = |e| StorageError::io("read", &segment.path, &e);
-        let file = open(self.fs, &segment.path)?;
+        let file = open(self.fs, &segment.path, Access::Read)?;
         let len = file.len().map_err(failed)?.min(segment.capacity);
         self.bytes.resize(len as usize, 0);
         let got = file.read_at(&mut self.bytes, 0).map_err(failed)?;
