@@ -92,7 +92,9 @@ impl Peer {
     }
 
     fn may_enter(&mut self, term: Term) {
-        if term > self.newest_term() {
+        let newest = self.newest_term();
+        if term > newest {
+            self.heard.whole |= self.is_whole_in(newest);
             self.heard.terms.push(term);
         }
     }

@@ -94,30 +94,36 @@ impl Peer {
         })
     }
 
-    /// How far the log is known to equal the leader's of this term: not to its end, but to where the
-    /// leader's words reach (§5.3).
     pub(super) fn note_verified(&mut self, seen: &Seen) {
-        if seen.term != self.seen.term {
-            (self.told_commit, self.verified) = (Index::ZERO, Index::ZERO);
-        }
-        let (mut told, mut verified) = (self.told_commit, self.verified);
-        for (_, append) in self.appends().filter(|(m, _)| m.term == seen.term) {
-            told = told.max(append.commit);
-            if self.fits(append) {
-                let equal = |entry: &&Entry| self.contains(entry.id());
-                let count = append.entries.iter().take_while(equal).count() as u64;
-                verified = verified.max(Index(append.prev.index.0 + count));
-            }
-        }
-        (self.told_commit, self.verified) = (told, verified);
+        let told = if seen.term == self.seen.term { self.told_commit } else { Index::ZERO };
+        let said = self.appends().filter(|(m, _)| m.term == seen.term);
+        self.told_commit = said.map(|(_, append)| append.commit).fold(told, Index::max);
+        self.verified = self.verified_in(seen.term);
     }
 
-    /// An abstainer votes again once all that its leader counted of it is on its disk.
+    /// How far the log is known to equal that of the leader of a term, which the node is in or leaves in
+    /// this batch: not to its end, but to where the leader's words reach (§5.3).
+    fn verified_in(&self, term: Term) -> Index {
+        let before = if term == self.seen.term { self.verified } else { Index::ZERO };
+        let said = self.appends().filter(|(m, append)| m.term == term && self.fits(append));
+        let reached = said.map(|(_, append)| {
+            let equal = |entry: &&Entry| self.contains(entry.id());
+            Index(append.prev.index.0 + append.entries.iter().take_while(equal).count() as u64)
+        });
+        reached.fold(before, Index::max)
+    }
+
+    /// Whether all that the leader of a term counted of this node is on its disk.
+    pub(super) fn is_whole_in(&self, term: Term) -> bool {
+        let here = self.verified_in(term).min(self.durable);
+        self.repair.is_some_and(|(of, to)| of == term && here >= to)
+    }
+
+    /// An abstainer votes again once it is whole in its term, or was in one that it left in this batch.
     pub(super) fn judge_repair(&self, seen: &Seen) -> Result<(), String> {
         let repaired = self.seen.abstaining && !seen.abstaining;
-        let here = self.verified.min(self.durable);
-        let is_whole = |(term, to)| term == seen.term && here >= to;
-        rule(!repaired || self.repair.is_some_and(is_whole), || {
+        rule(!repaired || self.heard.whole || self.is_whole_in(seen.term), || {
+            let here = self.verified.min(self.durable);
             format!("an abstainer votes again with {here} of {:?}", self.repair)
         })
     }

@@ -68,6 +68,8 @@ pub(super) struct Heard {
     pub not_member: bool,
     /// The leader said what repairs this run.
     pub repair: bool,
+    /// The run was repaired when it heard of a later term.
+    pub whole: bool,
 }
 
 /// A write that is not durable.
