@@ -124,27 +124,35 @@ impl Requests {
         retry.min(self.expire_at)
     }
 
-    /// What to propose now, in order: what was held, then what is new.
+    /// What to propose now, in order: what was held, then what is new. As long as something is held, what
+    /// can't be held is refused: the protocol may know a leader before this does, and it would overtake.
     pub(crate) fn propose(&mut self, now: Time, proposals: Vec<Proposal>) -> Option<Event> {
-        let may_try = self.may_try(now);
-        let mut commands = if may_try && !self.held.is_empty() {
-            self.waiters.hand_over(std::mem::take(&mut self.held).into_iter())
-        } else {
+        let holds = || !self.held.is_empty() || proposals.iter().any(|proposal| proposal.applied);
+        if !self.may_try(now) && holds() {
+            self.hold(
+                proposals,
+                "no leader is known at present, and calls that came before wait for one: try again, or \
+                 wait with a time limit",
+            );
+            return None;
+        }
+        let mut commands = if self.held.is_empty() {
             Vec::new()
+        } else {
+            self.waiters.hand_over(std::mem::take(&mut self.held).into_iter())
         };
         if !proposals.is_empty() {
-            commands.append(&mut self.track(proposals, !may_try));
+            commands.append(&mut self.track(proposals, false));
         }
         (!commands.is_empty()).then_some(Event::Proposed(commands))
     }
 
-    /// Without a protocol to ask: holds what can be held, and refuses the rest.
-    pub(crate) fn hold(&mut self, proposals: Vec<Proposal>) {
+    /// Nothing can be proposed now: holds what can be held, and refuses the rest.
+    pub(crate) fn hold(&mut self, proposals: Vec<Proposal>, why: &str) {
         if proposals.is_empty() {
             return;
         }
-        let refusal =
-            Refusal::new(Reason::NoLeader, "this node is just joining or leaving a cluster");
+        let refusal = Refusal::new(Reason::NoLeader, why);
         let refused = |c: Command| (c.origin().seq, ProposalOutcome::Refused(refusal.clone()));
         let answers = self.track(proposals, true).into_iter().map(refused).collect();
         self.proposals_answered(Time::default(), answers);
@@ -333,4 +341,56 @@ fn change_goes_on() -> Error {
     let text = "the time is over and the change of membership goes on: look at the configuration; \
                 to cancel an addition, remove the node";
     Error::new(ErrorKind::Timeout, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::NewEntry;
+    use crate::consensus::types::Origin;
+    use crate::driver::caller::Admission;
+    use crate::slot::Slot;
+
+    type Answer = Arc<Slot<super::super::caller::Outcome>>;
+
+    fn requests() -> Requests {
+        let waiters = Waiters::new(NodeId(9), Admission::new(1000, 1 << 20), Index(0));
+        let view = Arc::new(View::new(NodeId(9), Index(0), None));
+        Requests::new(Arc::new(waiters), view, true, Duration::from_millis(100))
+    }
+
+    fn proposal(requests: &Requests, seq: u64, applied: bool) -> (Proposal, Answer) {
+        let command = NewEntry::new(b"x").encode(Origin { node: NodeId(9), seq }, 99);
+        let command = command.expect("it is small");
+        assert!(requests.waiters.admission.enter(1, command.encoded().len()));
+        let slot = Arc::new(Slot::new());
+        let caller = Caller::blocked(&slot);
+        (Proposal { command, applied, deadline: Time::NEVER, caller }, slot)
+    }
+
+    fn proposed(event: Option<Event>) -> Vec<u64> {
+        match event {
+            Some(Event::Proposed(commands)) => commands.iter().map(|c| c.origin().seq).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn nothing_overtakes_what_waits_for_a_leader() {
+        let mut requests = requests();
+        let (alone, _answer) = proposal(&requests, 1, false);
+        assert_eq!(proposed(requests.propose(Time(1), vec![alone])), [1], "it overtakes nothing");
+        let (waits, held) = proposal(&requests, 2, true);
+        let (first, refused) = proposal(&requests, 3, false);
+        assert_eq!(proposed(requests.propose(Time(2), vec![waits, first])), []);
+        let (later, refused_too) = proposal(&requests, 4, false);
+        assert_eq!(proposed(requests.propose(Time(3), vec![later])), []);
+        for answer in [refused, refused_too] {
+            assert_eq!(answer.wait().err().map(|e| e.kind), Some(ErrorKind::NotLeader));
+        }
+        assert!(held.wait_for(Duration::ZERO).is_none());
+        requests.follow(Leader { id: NodeId(9), membership: Arc::default() });
+        let (last, _answer) = proposal(&requests, 5, false);
+        assert_eq!(proposed(requests.propose(Time(4), vec![last])), [2, 5]);
+    }
 }

@@ -37,7 +37,7 @@ impl Driver {
         switching.stored = batch.cut.or(switching.stored.take());
         switching.applied = batch.rewound.or(switching.applied);
         self.peers.send(batch.released);
-        self.requests.hold(batch.proposals);
+        self.requests.hold(batch.proposals, "this node is just joining or leaving a cluster");
         // Their leader is unknown, so that there is nothing to ask.
         let _ = self.requests.read(now, batch.reads);
         let _ = self.requests.change(now, batch.changes);
