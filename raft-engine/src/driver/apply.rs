@@ -284,7 +284,7 @@ impl Applying<'_> {
                  log that ends at {keep}: delete both and add the node again",
                 self.given
             );
-            return Err(Error::new(ErrorKind::StateMachine, text));
+            return Err(Error::new(ErrorKind::StateMachineFailed, text));
         }
         self.applied = self.applied.min(keep);
         self.waiters.rewind(self.applied);

@@ -187,7 +187,7 @@ impl Driver {
             self.write(write);
         }
         for fetch in fetch {
-            self.fetcher.fetch(fetch)?;
+            self.fetcher.fetch(fetch);
         }
         self.publish();
         self.requests.proposals_answered(now, proposals);

@@ -1,10 +1,10 @@
 //! Old entries for slow followers and for the state machine, read beside the writer on the thread
 //! quorate-read, which starts when it is first needed. A store without a reader of its own reads on
-//! quorate-log.
+//! quorate-log; so does one for which no thread can be started.
 
 use super::inbox::Inbox;
 use super::jobs::{Jobs, Taken};
-use super::persist::{Job, no_thread};
+use super::persist::Job;
 use crate::consensus::ready::Fetch;
 use crate::error::{Error, ErrorKind};
 use crate::os;
@@ -45,24 +45,22 @@ impl Fetcher {
     }
 
     /// Reads; the answer comes to the inbox.
-    pub(crate) fn fetch(&mut self, fetch: Fetch) -> Result<(), Error> {
+    pub(crate) fn fetch(&mut self, fetch: Fetch) {
         if let Some(reader) = self.reader.take() {
-            self.start(reader)?;
+            self.start(reader);
         }
         if self.thread.is_some() {
             self.jobs.add((fetch, self.cuts.load(Ordering::Acquire)));
         } else {
             self.log.add(Job::Fetch(fetch));
         }
-        Ok(())
     }
 
-    fn start(&mut self, reader: Box<dyn LogReader>) -> Result<(), Error> {
+    fn start(&mut self, reader: Box<dyn LogReader>) {
         let (jobs, cuts, inbox) =
             (Arc::clone(&self.jobs), Arc::clone(&self.cuts), Arc::clone(&self.inbox));
         let body = move || run(reader, &jobs, &cuts, &inbox);
-        self.thread = Some(os::spawn("quorate-read", body).map_err(no_thread)?);
-        Ok(())
+        self.thread = os::spawn("quorate-read", body).ok();
     }
 
     /// Ends the thread.
