@@ -450,8 +450,9 @@ typedef struct quorate_record {
 /// The functions run on one thread, quorate-log, one at a time, and may block: that delays entries
 /// and nothing else. A negative status from any of them is terminal: the service stops
 /// (STORAGE_FAILED), because what reached the disk is unknown; from `open`, starting fails with
-/// that status if it is LOCKED, CORRUPT, IDENTITY, VERSION or UNSUPPORTED, else with IO. Records
-/// that come back other than they were given are noticed and stop the service likewise.
+/// that status if it is LOCKED, CORRUPT, IDENTITY, VERSION or UNSUPPORTED, else with IO, and from
+/// any other while it starts with IO. Records that come back other than they were given are noticed
+/// and stop the service likewise.
 typedef struct quorate_storage {
     uint32_t struct_size;
     uint32_t reserved;
@@ -499,7 +500,7 @@ typedef struct quorate_storage {
 #define QUORATE_STORAGE_CRASHED 2
 
 /// Makes a store to be checked and puts its table in `out`, whose ctx is the library's from then
-/// on. `how` is one of QUORATE_STORAGE_NEW, _AGAIN, _CRASHED.
+/// on, unless a negative status is returned. `how` is one of QUORATE_STORAGE_NEW, _AGAIN, _CRASHED.
 typedef quorate_status (*quorate_storage_maker)(void *ctx, int32_t how, quorate_storage *out,
                                                 quorate_error **err);
 

@@ -39,8 +39,9 @@ pub struct quorate_record {
 /// The functions run on one thread, quorate-log, one at a time, and may block: that delays entries
 /// and nothing else. A negative status from any of them is terminal: the service stops
 /// (STORAGE_FAILED), because what reached the disk is unknown; from `open`, starting fails with
-/// that status if it is LOCKED, CORRUPT, IDENTITY, VERSION or UNSUPPORTED, else with IO. Records
-/// that come back other than they were given are noticed and stop the service likewise.
+/// that status if it is LOCKED, CORRUPT, IDENTITY, VERSION or UNSUPPORTED, else with IO, and from
+/// any other while it starts with IO. Records that come back other than they were given are noticed
+/// and stop the service likewise.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct quorate_storage {
@@ -138,7 +139,7 @@ pub const QUORATE_STORAGE_AGAIN: i32 = 1;
 pub const QUORATE_STORAGE_CRASHED: i32 = 2;
 
 /// Makes a store to be checked and puts its table in `out`, whose ctx is the library's from then
-/// on. `how` is one of QUORATE_STORAGE_NEW, _AGAIN, _CRASHED.
+/// on, unless a negative status is returned. `how` is one of QUORATE_STORAGE_NEW, _AGAIN, _CRASHED.
 pub type quorate_storage_maker = Option<
     unsafe extern "C" fn(
         ctx: *mut c_void,
@@ -185,6 +186,9 @@ fn passed(report: &Report) -> Result<quorate_status, Error> {
     }
 }
 
+/// What asks for a store, in messages.
+const MAKER: &str = "the maker of stores";
+
 /// Asks the host for a store.
 ///
 /// # Safety
@@ -207,7 +211,7 @@ unsafe fn made(
     let mut table = EMPTY;
     // SAFETY: by the contract of this function; `table` and `err` live until it returns.
     called(|err| unsafe { make(ctx, how, &mut table, err) })
-        .map_err(|failed| error("the maker of stores", failed))?;
+        .map_err(|failed| error(MAKER, failed))?;
     // SAFETY: the maker has filled the table, which is in reach.
     let store = unsafe { Store::new(&table, Context::of(&table)) };
     let store = store.map_err(|e| StorageError::new(StorageErrorKind::Misuse, e.message))?;
@@ -377,9 +381,11 @@ fn c_key(key: &str) -> Result<CString, StorageError> {
     })
 }
 
-/// How a function of the host's store failed.
+/// How a function of the host's store failed. Only opening it says what is wrong with the store: any
+/// later failure is the end of it, and nothing may be cut because of it.
 fn error(function: &str, failed: Failed) -> StorageError {
-    let kind = match ErrorKind::from_code(failed.status) {
+    let opens = matches!(function, "open" | MAKER);
+    let kind = match ErrorKind::from_code(failed.status).filter(|_| opens) {
         Some(ErrorKind::Locked) => StorageErrorKind::Locked,
         Some(ErrorKind::Corrupt) => StorageErrorKind::Corrupt,
         Some(ErrorKind::Identity) => StorageErrorKind::ForeignFile,

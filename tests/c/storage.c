@@ -161,14 +161,22 @@ static void a_failing_open_refuses_the_start_with_its_status(void) {
     free_disk(d);
 }
 
+/* It is the end whatever the status: nothing is called any more, and nothing is cut. */
 static void what_fails_while_starting_refuses_it(void) {
     static const int hooks[] = {READ, GET, PUT};
-    for (size_t i = 0; i < sizeof hooks / sizeof hooks[0]; i++) {
+    static const quorate_status with[] = {-1, QUORATE_ERR_CORRUPT, QUORATE_ERR_VERSION};
+    for (size_t i = 0; i < 9; i++) {
         disk *d = written_disk();
-        d->fails_on = hooks[i];
-        d->fails_with = -1;
+        size_t n = d->n;
+        int hook = hooks[i / 3];
+        memset(d->calls, 0, sizeof d->calls);
+        d->fails_on = hook;
+        d->fails_with = with[i % 3];
         d->says = "worn out";
         start_fails(d, QUORATE_ERR_IO, "worn out");
+        CHECK_EQ(calls(d, hook), 1);
+        CHECK_EQ(calls(d, CUT_END), 0);
+        CHECK_EQ(d->n, n);
         free_disk(d);
     }
 }
@@ -319,7 +327,6 @@ static void call_back(disk *d, int hook) {
     CHECK_ERR(quorate_service_read_barrier(service, 0, 1, &err), refused, "");
     CHECK_ERR(quorate_service_remove_node(service, 1, 1, &err), refused, "");
     CHECK_EQ(quorate_queue_poll(called_queue, done, 1, 0), refused);
-    quorate_service_free(service); /* frees nothing */
     /* What does not wait works. */
     request.entry = entry;
     CHECK_EQ(quorate_service_submit(service, called_queue, &request, 1, &err), 1);
