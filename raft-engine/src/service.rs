@@ -139,11 +139,18 @@ impl Service {
     pub fn close(&self) -> Result<(), Error> {
         refuse_to_block()?;
         let first = !self.closed.swap(true, Ordering::AcqRel);
-        self.running.close();
+        self.shut();
         self.running.join();
         match self.failure() {
             Some(failure) if first => Err(failure),
             _ => Ok(()),
+        }
+    }
+
+    /// Begins to close, and does not wait: for callbacks, which may run on a thread that has to end.
+    pub fn shut(&self) {
+        if !os::forked() {
+            self.running.close();
         }
     }
 
@@ -426,11 +433,8 @@ impl Service {
 /// Closes it. In a callback it does not wait for the threads: it might run on one of them.
 impl Drop for Service {
     fn drop(&mut self) {
-        if os::forked() {
-            return;
-        }
-        self.running.close();
-        if !os::in_callback() {
+        self.shut();
+        if !os::forked() && !os::in_callback() {
             self.running.join();
         }
     }

@@ -55,7 +55,7 @@ pub const QUORATE_EVENT_DISK_FULL: i32 = 106;
 pub const QUORATE_EVENT_PEER: i32 = 107;
 /// This node gives no votes until it is repaired (index 1), or does so again (0).
 pub const QUORATE_EVENT_ABSTAINING: i32 = 108;
-/// The service is closed; the last event.
+/// The service has ended, closed or failed; the last event.
 pub const QUORATE_EVENT_CLOSED: i32 = 109;
 
 /// Stands in arrays.
