@@ -426,7 +426,8 @@ typedef struct quorate_state_machine {
 
 /// Copies `n` items into the slots from `first` on; Go gives a whole batch in one call, C one at a
 /// time. An unset slot is absent: no reply. An item whose data is NULL leaves its slot unset.
-/// Non-blocking. Errors: INVALID (there are fewer slots), CLOSED (not in a callback). Since: 0.1
+/// Non-blocking. Errors: INVALID (there are fewer slots), TOO_LARGE (there is no memory for it),
+/// CLOSED (not in a callback). Since: 0.1
 quorate_status quorate_output_set(quorate_output *out, size_t first, const quorate_bytes *items,
                                   size_t n);
 

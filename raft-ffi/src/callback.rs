@@ -155,17 +155,18 @@ impl Drop for Slots {
     }
 }
 
-/// Copies of items, one behind the other in one allocation.
+/// Copies of the items that have data, one behind the other in one allocation.
 ///
 /// # Safety
 /// What the items point to is readable.
 pub(crate) unsafe fn copies(items: &[quorate_bytes]) -> Result<Bytes, Error> {
-    let total = items.iter().fold(0, |sum: usize, item| sum.saturating_add(item.len));
+    let items = || items.iter().filter(|item| !item.data.is_null());
+    let total = items().fold(0, |sum: usize, item| sum.saturating_add(item.len));
     let mut bytes = Vec::new();
     if bytes.try_reserve_exact(total).is_err() {
         return fail(ErrorKind::TooLarge, format!("there is no memory for {total} bytes"));
     }
-    for item in items {
+    for item in items() {
         // SAFETY: by the contract of this function.
         bytes.extend_from_slice(unsafe { item.borrow("an item") }?);
     }

@@ -130,7 +130,8 @@ pub struct quorate_state_machine {
 
 /// Copies `n` items into the slots from `first` on; Go gives a whole batch in one call, C one at a
 /// time. An unset slot is absent: no reply. An item whose data is NULL leaves its slot unset.
-/// Non-blocking. Errors: INVALID (there are fewer slots), CLOSED (not in a callback). Since: 0.1
+/// Non-blocking. Errors: INVALID (there are fewer slots), TOO_LARGE (there is no memory for it),
+/// CLOSED (not in a callback). Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn quorate_output_set(
     out: *mut quorate_output,

@@ -56,6 +56,8 @@ static quorate_status nosy_commit(void *ctx, const quorate_entry *entries, size_
         CHECK_EQ(quorate_output_set(replies, SIZE_MAX, &item, 1), QUORATE_ERR_INVALID);
         CHECK_EQ(quorate_output_set(replies, 0, NULL, 1), QUORATE_ERR_INVALID);
         CHECK_EQ(quorate_output_set(replies, 0, &item, SIZE_MAX), QUORATE_ERR_TOO_LARGE);
+        quorate_bytes unset = {NULL, SIZE_MAX}; /* it has no data, and no length counts */
+        CHECK_EQ(quorate_output_set(replies, 0, &unset, 1), QUORATE_OK);
         item.len = SIZE_MAX / 4; /* more than there is memory, and not read */
         CHECK_EQ(quorate_output_set(replies, 0, &item, 1), QUORATE_ERR_TOO_LARGE);
         it->replies = replies;
@@ -90,8 +92,6 @@ static void blocking_calls_are_refused_in_a_callback(void) {
     quorate_queue_free(it.queue);
     quorate_tracker_free(it.tracker);
 }
-
-/* ---- Replies ------------------------------------------------------------------------------------------ */
 
 static quorate_status leaving_commit(void *ctx, const quorate_entry *entries, size_t n, quorate_output *replies,
                                      quorate_error **err) {
@@ -128,6 +128,8 @@ static void a_service_freed_in_a_callback_ends_later(void) {
     quorate_service_free(service);
     quorate_queue_free(it.queue);
 }
+
+/* ---- Replies ------------------------------------------------------------------------------------------ */
 
 static quorate_status picky_commit(void *ctx, const quorate_entry *entries, size_t n, quorate_output *replies,
                                    quorate_error **err) {
@@ -333,9 +335,9 @@ static void drop_is_a_callback_too(void) {
 
 int main(void) {
     RUN(blocking_calls_are_refused_in_a_callback);
+    RUN(a_service_freed_in_a_callback_ends_later);
     RUN(no_reply_and_an_empty_one_are_told_apart);
     RUN(a_failing_commit_stops_the_service_and_says_why);
-    RUN(a_service_freed_in_a_callback_ends_later);
     RUN(a_commit_that_fails_silently_or_lies_is_named_too);
     RUN(a_failing_open_refuses_the_start);
     RUN(a_refused_table_is_dropped_once);
