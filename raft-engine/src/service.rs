@@ -210,7 +210,7 @@ impl Service {
         let admission = &self.running.waiters.admission;
         let sizes = requests.iter().map(|request| request.op.size());
         let room = admission.enter_front(sizes);
-        let mut refusal = (room < requests.len()).then(|| self.busy());
+        let mut refusal = requests.get(room).map(|request| self.busy(&request.op));
         let (now, mut asked) = (clock::now(), Asked::default());
         for (at, request) in requests[..room].iter().enumerate() {
             let caller = Caller::queued(queue, request.token, request.op.kind());
@@ -351,7 +351,7 @@ impl Service {
         let (requests, bytes) = asked.size();
         if !self.running.waiters.admission.enter(requests, bytes) {
             asked.forget();
-            return Err(self.busy());
+            return Err(self.busy(&op));
         }
         self.ask(asked)?;
         slot.wait()
@@ -418,13 +418,23 @@ impl Service {
         self.running.inbox.refusal().map_or(Ok(()), Err)
     }
 
-    fn busy(&self) -> Error {
+    /// There is no room for a request now, or never.
+    fn busy(&self, op: &Op<'_>) -> Error {
+        let (size, settings) = (op.size(), &self.settings);
+        let (max_entries, max_bytes) = (settings.max_queued_entries, settings.max_queued_bytes);
+        if size > max_bytes {
+            let text = format!(
+                "the entry takes {size} bytes, and max_queued_bytes={max_bytes} lets no more be under \
+                 way (max_entry_bytes={}): split the change, or raise the setting",
+                settings.max_entry_bytes
+            );
+            return Error::new(ErrorKind::TooLarge, text);
+        }
         count(&self.running.view.counters.refused_busy, 1);
         let (requests, bytes) = self.running.waiters.admission.under_way();
         let text = format!(
             "{requests} requests with {bytes} bytes are under way in this service \
-             (max_queued_entries={}, max_queued_bytes={}): wait for some of them",
-            self.settings.max_queued_entries, self.settings.max_queued_bytes
+             (max_queued_entries={max_entries}, max_queued_bytes={max_bytes}): wait for some of them"
         );
         Error::new(ErrorKind::Busy, text)
     }

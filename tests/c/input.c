@@ -143,6 +143,13 @@ static void entries_that_are_too_large_or_reserved_are_refused(void) {
     entry.data.len = largest + 1;
     CHECK_ERR(quorate_service_propose_wait(service, &entry, 1, NULL, &err), QUORATE_ERR_TOO_LARGE,
               "max_entry_bytes");
+    /* More than may ever be under way: busy would mean that it has a chance later. */
+    quorate_queue *queue = quorate_queue_new();
+    quorate_request request = QUORATE_REQUEST_INIT;
+    request.entry.data.data = data;
+    request.entry.data.len = (size_t)65 << 20; /* it is refused by its length, and not read */
+    CHECK_ERR(quorate_service_submit(service, queue, &request, 1, &err), QUORATE_ERR_TOO_LARGE, "max_entry_bytes");
+    quorate_queue_free(queue);
     static const int32_t reserved[] = {QUORATE_ENTRY_MEMBERSHIP_CHANGE, QUORATE_ENTRY_WEB_HOOK_CHANGE, -16,
                                        INT32_MIN};
     for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++) {
