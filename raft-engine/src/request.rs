@@ -58,6 +58,11 @@ impl<'a> Op<'a> {
         }
     }
 
+    /// It changes the membership.
+    pub(crate) fn is_change(&self) -> bool {
+        matches!(self, Op::InitializeCluster(_) | Op::AddNode(_) | Op::RemoveNode(_))
+    }
+
     /// What it counts for, which is the length of its encoded form.
     pub(crate) fn size(&self) -> usize {
         match self {

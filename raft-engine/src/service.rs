@@ -354,7 +354,13 @@ impl Service {
             return Err(self.busy(&op));
         }
         self.ask(asked)?;
-        slot.wait()
+        let Some(limit) = self.limit(&op, timeout) else { return slot.wait() };
+        slot.wait_for(limit.saturating_add(GRACE)).unwrap_or_else(|| Err(no_word()))
+    }
+
+    /// How long a call may take.
+    fn limit(&self, op: &Op<'_>, timeout: Timeout) -> Timeout {
+        timeout.or_else(|| op.is_change().then_some(self.settings.node_proposal_timeout))
     }
 
     /// Checks and copies a request.
@@ -380,8 +386,7 @@ impl Service {
                 return Ok(());
             }
             Ok(Checked::Change(change)) => {
-                let limit = timeout.unwrap_or(self.settings.node_proposal_timeout);
-                let deadline = clock::deadline(now, Some(limit));
+                let deadline = clock::deadline(now, self.limit(op, timeout));
                 asked.changes.push(ChangeAsked { change, deadline, caller });
                 return Ok(());
             }
@@ -448,6 +453,16 @@ impl Drop for Service {
             self.running.join();
         }
     }
+}
+
+/// The loop tells callers that their time is over, and knows what became of their requests. After so
+/// much more they go without: a sync that stands still may hold the loop up.
+const GRACE: Duration = Duration::from_millis(100);
+
+fn no_word() -> Error {
+    let text = "the time is over and this node has not answered, as if its disk stood still: what was \
+                asked may be done, look before you repeat it";
+    Error::new(ErrorKind::Timeout, text)
 }
 
 fn refuse_to_block() -> Result<(), Error> {

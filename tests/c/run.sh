@@ -11,7 +11,7 @@ cd "$(dirname "$0")/../.."
 
 lib=$(realpath -m "${QUORATE_LIB_DIR:-target/release}")
 modes=${MODES:-plain asan valgrind}
-programs=${*:-abi misuse life callback input kit storage lies threads blocked network frames watch sqlite cluster process}
+programs=${*:-abi misuse life callback input kit storage lies starved blocked network frames watch sqlite cluster process}
 out=build/c
 passed=0 failed=0
 rm -rf $out && mkdir -p $out/data
