@@ -272,7 +272,7 @@ typedef struct quorate_result {
 } quorate_result;
 
 /// Frees any result. Everything that it points to goes with it. What is no result, or was freed, is
-/// left alone. Since: 0.1
+/// left alone; but free nothing twice, for a newer result may have its address. Since: 0.1
 void quorate_free(void *result);
 
 /// Makes an error for a callback to return: `*err = quorate_error_new("disk full")`. The message is
@@ -569,7 +569,7 @@ typedef struct quorate_setting {
     const char *meaning;
 } quorate_setting;
 
-/// NULL only in a forked child. Since: 0.1
+/// NULL only in a forked child, or where 16,777,215 of them live. Since: 0.1
 quorate_config *quorate_config_new(void);
 
 /// Drops the hooks of a config that no service was started with. Since: 0.1
@@ -661,8 +661,9 @@ typedef struct quorate_completion {
     uint64_t node_id;
     /// The reply (NULL when there is none), or with a negative status the error message.
     quorate_bytes data;
-    /// In an event its number, from 1 on for each service; a gap: events were lost, because more
-    /// than 1,024 were not polled. Else 0.
+    /// In an event its number, from 1 on for each service; the first ones of a queue, which tell of
+    /// the present, repeat that of the last event. A gap: events were lost, because more than 1,024
+    /// were not polled. Else 0.
     uint64_t number;
 } quorate_completion;
 
@@ -697,16 +698,16 @@ typedef struct quorate_service quorate_service;
 
 /// StartRaft. Opens the store, the state machine and the listener, and starts the threads. A new
 /// data directory gives a Standalone service, another one what it was. The hooks in `config` move
-/// to the service, also on failure; `config` can then only be freed. `out` must not be NULL.
-/// Errors: INVALID, ADDRESS_IN_USE, IO, LOCKED, CORRUPT, IDENTITY, VERSION, STATE_MACHINE, the
-/// fatal ones when `open` fails. Since: 0.1
+/// to the service, also on failure but IN_CALLBACK; `config` can then only be freed. `out` must not
+/// be NULL. Errors: INVALID, ADDRESS_IN_USE, IO, LOCKED, CORRUPT, IDENTITY, VERSION, UNSUPPORTED,
+/// STATE_MACHINE, the fatal ones when `open` fails. Since: 0.1
 quorate_status quorate_service_start(quorate_config *config, quorate_service **out,
                                      quorate_error **err);
 
 /// Stops the service and its threads, hooks included. Whoever waits gets INTERRUPTED, trackers
-/// their last value. Looking goes on to work; everything else returns CLOSED. A second close
-/// returns QUORATE_OK. Errors: IN_CALLBACK; a fatal code when the service had failed, closed all
-/// the same. Since: 0.1
+/// their last value. Looking goes on to work; everything else returns CLOSED, or what the service
+/// had failed with. A second close returns QUORATE_OK. Errors: IN_CALLBACK; a fatal code when the
+/// service had failed, closed all the same. Since: 0.1
 quorate_status quorate_service_close(quorate_service *service, quorate_error **err);
 
 /// Closes if that was not done, and frees. In a callback it does not wait: the threads end after
@@ -737,7 +738,8 @@ quorate_status quorate_service_remove_node(quorate_service *service, uint64_t no
 
 /// From now on every event of this service arrives in `queue` as a completion with this token
 /// (QUORATE_EVENT_*): its present state and leader first, then every change, until the queue is
-/// freed or QUORATE_EVENT_CLOSED has come. Non-blocking. Errors: INVALID, CLOSED. Since: 0.1
+/// freed or QUORATE_EVENT_CLOSED has come, which stands for the states Stopping and Stopped too.
+/// Non-blocking. Errors: INVALID, CLOSED. Since: 0.1
 quorate_status quorate_service_subscribe(quorate_service *service, quorate_queue *queue,
                                          uint64_t token, quorate_error **err);
 
@@ -899,8 +901,8 @@ uint64_t quorate_tracker_wait(quorate_tracker *tracker, uint64_t change);
 uint64_t quorate_tracker_timed_wait(quorate_tracker *tracker, uint64_t change, int64_t timeout_ms);
 
 /// Waits without a thread: one completion (OP_TRACKER) with status OK, TIMEOUT or CLOSED. For event
-/// loops, and for Go, where a blocked call costs a thread. Non-blocking. Errors: INVALID.
-/// Since: 0.1
+/// loops, and for Go, where a blocked call costs a thread. Non-blocking. Errors: INVALID, BUSY (the
+/// thread that keeps the time can't be started). Since: 0.1
 quorate_status quorate_tracker_notify(quorate_tracker *tracker, uint64_t change, int64_t timeout_ms,
                                       quorate_queue *queue, uint64_t token, quorate_error **err);
 
@@ -946,7 +948,7 @@ quorate_status quorate_config_transport(quorate_config *config, const quorate_tr
 /// Hands over one frame that `send` of another node was given. It is copied, and answers leave
 /// through `send`. Non-blocking, from any thread, callbacks included. Errors: BUSY (dropped),
 /// INVALID (no frame, altered, or for another node), TOO_LARGE, UNSUPPORTED (the service has the
-/// built-in network), CLOSED. Since: 0.1
+/// built-in network), CLOSED, fatal. Since: 0.1
 quorate_status quorate_service_deliver(quorate_service *service, const void *frame, size_t len,
                                        quorate_error **err);
 

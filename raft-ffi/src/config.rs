@@ -26,7 +26,7 @@ pub struct quorate_config {
     _opaque: [u8; 0],
 }
 
-/// NULL only in a forked child. Since: 0.1
+/// NULL only in a forked child, or where 16,777,215 of them live. Since: 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn quorate_config_new() -> *mut quorate_config {
     quietly(ptr::null_mut(), || CONFIGS.insert(Config::new()))

@@ -73,8 +73,9 @@ pub struct quorate_completion {
     pub node_id: u64,
     /// The reply (NULL when there is none), or with a negative status the error message.
     pub data: quorate_bytes,
-    /// In an event its number, from 1 on for each service; a gap: events were lost, because more
-    /// than 1,024 were not polled. Else 0.
+    /// In an event its number, from 1 on for each service; the first ones of a queue, which tell of
+    /// the present, repeat that of the last event. A gap: events were lost, because more than 1,024
+    /// were not polled. Else 0.
     pub number: u64,
 }
 

@@ -36,7 +36,7 @@ pub struct quorate_error {
 }
 
 /// Frees any result. Everything that it points to goes with it. What is no result, or was freed, is
-/// left alone. Since: 0.1
+/// left alone; but free nothing twice, for a newer result may have its address. Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn quorate_free(result: *mut c_void) {
     quietly((), || {

@@ -27,9 +27,9 @@ pub struct quorate_service {
 
 /// StartRaft. Opens the store, the state machine and the listener, and starts the threads. A new
 /// data directory gives a Standalone service, another one what it was. The hooks in `config` move
-/// to the service, also on failure; `config` can then only be freed. `out` must not be NULL.
-/// Errors: INVALID, ADDRESS_IN_USE, IO, LOCKED, CORRUPT, IDENTITY, VERSION, STATE_MACHINE, the
-/// fatal ones when `open` fails. Since: 0.1
+/// to the service, also on failure but IN_CALLBACK; `config` can then only be freed. `out` must not
+/// be NULL. Errors: INVALID, ADDRESS_IN_USE, IO, LOCKED, CORRUPT, IDENTITY, VERSION, UNSUPPORTED,
+/// STATE_MACHINE, the fatal ones when `open` fails. Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn quorate_service_start(
     config: *mut quorate_config,
@@ -49,9 +49,9 @@ pub unsafe extern "C" fn quorate_service_start(
 }
 
 /// Stops the service and its threads, hooks included. Whoever waits gets INTERRUPTED, trackers
-/// their last value. Looking goes on to work; everything else returns CLOSED. A second close
-/// returns QUORATE_OK. Errors: IN_CALLBACK; a fatal code when the service had failed, closed all
-/// the same. Since: 0.1
+/// their last value. Looking goes on to work; everything else returns CLOSED, or what the service
+/// had failed with. A second close returns QUORATE_OK. Errors: IN_CALLBACK; a fatal code when the
+/// service had failed, closed all the same. Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn quorate_service_close(
     service: *mut quorate_service,
@@ -130,7 +130,8 @@ pub unsafe extern "C" fn quorate_service_remove_node(
 
 /// From now on every event of this service arrives in `queue` as a completion with this token
 /// (QUORATE_EVENT_*): its present state and leader first, then every change, until the queue is
-/// freed or QUORATE_EVENT_CLOSED has come. Non-blocking. Errors: INVALID, CLOSED. Since: 0.1
+/// freed or QUORATE_EVENT_CLOSED has come, which stands for the states Stopping and Stopped too.
+/// Non-blocking. Errors: INVALID, CLOSED. Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn quorate_service_subscribe(
     service: *mut quorate_service,

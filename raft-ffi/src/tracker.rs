@@ -87,8 +87,8 @@ pub extern "C" fn quorate_tracker_timed_wait(
 }
 
 /// Waits without a thread: one completion (OP_TRACKER) with status OK, TIMEOUT or CLOSED. For event
-/// loops, and for Go, where a blocked call costs a thread. Non-blocking. Errors: INVALID.
-/// Since: 0.1
+/// loops, and for Go, where a blocked call costs a thread. Non-blocking. Errors: INVALID, BUSY (the
+/// thread that keeps the time can't be started). Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn quorate_tracker_notify(
     tracker: *mut quorate_tracker,

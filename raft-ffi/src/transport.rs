@@ -67,7 +67,7 @@ pub unsafe extern "C" fn quorate_config_transport(
 /// Hands over one frame that `send` of another node was given. It is copied, and answers leave
 /// through `send`. Non-blocking, from any thread, callbacks included. Errors: BUSY (dropped),
 /// INVALID (no frame, altered, or for another node), TOO_LARGE, UNSUPPORTED (the service has the
-/// built-in network), CLOSED. Since: 0.1
+/// built-in network), CLOSED, fatal. Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn quorate_service_deliver(
     service: *mut quorate_service,
