@@ -237,5 +237,9 @@ func limitOf(ctx context.Context) (C.int64_t, bool) {
 
 // milliseconds rounds up, so that nobody is told too early that the time is over.
 func milliseconds(d time.Duration) C.int64_t {
-	return C.int64_t(max(0, (d+time.Millisecond-1)/time.Millisecond))
+	ms := d / time.Millisecond
+	if d%time.Millisecond > 0 {
+		ms++
+	}
+	return C.int64_t(max(0, ms))
 }

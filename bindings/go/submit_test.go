@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"quorate"
 )
@@ -146,5 +148,17 @@ func TestAFullQueueIsAnAnswer(t *testing.T) {
 	propose(t, service, "after")
 	if len(state.texts()) != done+2 {
 		t.Error(len(state.texts()), "committed")
+	}
+}
+
+func TestADeadlineInCenturiesIsNotOverNow(t *testing.T) {
+	service := alone(t, &journal{})
+	for _, deadline := range []time.Time{time.Now().Add(math.MaxInt64), time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)} {
+		ctx, cancel := context.WithDeadline(context.Background(), deadline)
+		_, proposed := service.ProposeWait(ctx, text("a"))
+		read := service.ReadBarrier(ctx, quorate.Linearizable)
+		if cancel(); proposed != nil || read != nil {
+			t.Errorf("until %v: %v, %v", deadline, proposed, read)
+		}
 	}
 }

@@ -118,7 +118,10 @@ func TestATimestampFitsOrIsRefused(t *testing.T) {
 }
 
 func TestMillisecondsAreRoundedUp(t *testing.T) {
-	for d, ms := range map[time.Duration]int64{-1: 0, 0: 0, 1: 1, time.Millisecond: 1, time.Millisecond + 1: 2} {
+	for d, ms := range map[time.Duration]int64{
+		math.MinInt64: 0, -1: 0, 0: 0, 1: 1, time.Millisecond: 1, time.Millisecond + 1: 2,
+		math.MaxInt64: math.MaxInt64/1_000_000 + 1,
+	} {
 		if got := int64(milliseconds(d)); got != ms {
 			t.Errorf("%v: %d", d, got)
 		}
