@@ -56,18 +56,34 @@ func (p *hookPanic) Unwrap() error {
 
 // failed hands the text of an error to C, and returns the status that goes with it.
 func failed(err error, status Status, failure **C.quorate_error) C.quorate_status {
-	text := cString(err.Error())
+	text := cString(textOf(err))
 	defer C.free(unsafe.Pointer(text))
 	*failure = C.quorate_error_new(text)
 	return C.quorate_status(status)
 }
 
-// statusOf is the status that a host's error names, or other.
-func statusOf(err error, other Status) Status {
-	var status Status
+// textOf asks a host's error for its text. Its methods may panic, as those of a nil pointer do, and a panic
+// in C ends the process.
+func textOf(err error) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = fmt.Sprintf("an error of type %T, whose method Error panicked", err)
+		}
+	}()
+	return err.Error()
+}
+
+// statusOf is the status that a host's error names, or other, also when a method of the error panics.
+func statusOf(err error, other Status) (status Status) {
+	defer func() {
+		if recover() != nil {
+			status = other
+		}
+	}()
+	var named Status
 	switch {
-	case errors.As(err, &status) && status < 0:
-		return status
+	case errors.As(err, &named) && named < 0:
+		return named
 	case errors.Is(err, errors.ErrUnsupported):
 		return ErrUnsupported
 	}

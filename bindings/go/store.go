@@ -106,7 +106,7 @@ func (k *keeper) read(first, last uint64, maxBytes int) error {
 func (k *keeper) close() {
 	err := k.call("Close", k.store.Close)
 	if err != nil {
-		err = &Error{Status: ErrIO, Message: "Close of the store failed: " + err.Error(), Cause: err}
+		err = &Error{Status: ErrIO, Message: "Close of the store failed: " + textOf(err), Cause: err}
 	}
 	k.closed(err)
 }
