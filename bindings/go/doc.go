@@ -22,7 +22,8 @@
 //
 // The methods of a [StateMachine], [Store] and [Transport], and the handler of a logger, are called on
 // threads of the engine, a batch at a time where there are batches. What they are given is a copy and theirs
-// to keep. An error or a panic in one of a StateMachine or Store stops the service for good; Err has it.
+// to keep: of an [Entry] Data and Tags, because its Reply is read when the method returns. An error or a
+// panic in one of a StateMachine or Store stops the service for good; Err has it.
 // They may not end with runtime.Goexit, which FailNow of package testing calls. Whatever waits for the
 // engine is refused inside a hook, because it would wait for itself: it returns [ErrInCallback].
 //

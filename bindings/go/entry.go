@@ -20,7 +20,8 @@ type Entry struct {
 	Timestamp time.Time
 	Tags      []string
 	Data      []byte
-	// Reply is set by the state machine and goes to whoever proposed the entry on this node.
+	// Reply is set by the state machine and goes to whoever proposed the entry on this node. It is read
+	// when Commit or CommitBatch returns.
 	Reply []byte
 }
 
@@ -84,7 +85,7 @@ func timeOf(ns C.int64_t) time.Time {
 	return time.Unix(0, int64(ns))
 }
 
-// goEntries copies a batch, because a state machine may keep what it is given.
+// goEntries copies a batch, because a state machine may keep data and tags.
 func goEntries(rows []C.quorate_entry) []Entry {
 	entries := make([]Entry, len(rows))
 	for i := range rows {

@@ -30,11 +30,10 @@ func quorateGoCommit(handle C.uintptr_t, rows *C.quorate_entry, n C.size_t, repl
 	hooks.Add(1)
 	defer hooks.Add(-1)
 	m := machineOf(handle)
-	entries := goEntries(unsafe.Slice(rows, n))
-	if err := m.commit(entries); err != nil {
+	if err := m.commit(goEntries(unsafe.Slice(rows, n))); err != nil {
 		return failed(err, ErrStateMachineFailed, failure)
 	}
-	return m.reply(entries, replies)
+	return m.reply(replies)
 }
 
 //export quorateGoDrop

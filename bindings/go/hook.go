@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"unsafe"
 )
@@ -112,6 +113,11 @@ func (t *tray) add(item []byte) {
 	}
 	t.lens = append(t.lens, int64(len(item)))
 	t.bytes = append(t.bytes, item...)
+}
+
+// empty says whether no slot is filled.
+func (t *tray) empty() bool {
+	return !slices.ContainsFunc(t.lens, func(n int64) bool { return n >= 0 })
 }
 
 // set hands everything over.

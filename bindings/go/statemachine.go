@@ -5,8 +5,9 @@ import "C"
 
 import "fmt"
 
-// A StateMachine is told of every committed change, in order, each exactly once per run. The entry is its
-// to keep. An error stops the service for good: refusing a command is a matter of its Reply, the same on
+// A StateMachine is told of every committed change, in order, each exactly once per run. Data and Tags are
+// its to keep. Reply is read when the method returns: an entry that is kept for longer must not be changed
+// after that. An error stops the service for good: refusing a command is a matter of its Reply, the same on
 // every node.
 //
 // The engine looks whether it also is a [BatchStateMachine] or a [DurableStateMachine], as io.Copy does
@@ -16,7 +17,7 @@ type StateMachine interface {
 }
 
 // A BatchStateMachine gets several changes at a time: CommitBatch is called instead of Commit, for one
-// transaction per batch.
+// transaction per batch. It may sort the entries: a reply goes to whoever proposed the entry with its Index.
 type BatchStateMachine interface {
 	StateMachine
 	CommitBatch(entries []Entry) error
@@ -42,7 +43,8 @@ type Applied struct {
 type machine struct {
 	cause
 	state   StateMachine
-	replies tray
+	replies tray     // of the batch under way
+	indexes []uint64 // of its entries, in order
 }
 
 // open asks where the state stands.
@@ -51,30 +53,60 @@ func (m *machine) open() (applied Applied, err error) {
 	return m.state.(DurableStateMachine).Open()
 }
 
-// commit applies a batch.
+// commit applies a batch and gathers the replies.
 func (m *machine) commit(entries []Entry) (err error) {
+	m.replies.clear()
 	if all, ok := m.state.(BatchStateMachine); ok {
 		defer m.recovered(&err, "CommitBatch")
-		return all.CommitBatch(entries)
+		return m.commitBatch(all, entries)
 	}
 	defer m.recovered(&err, "Commit")
 	for i := range entries {
+		index := entries[i].Index
 		if err := m.state.Commit(&entries[i]); err != nil {
-			return fmt.Errorf("entry %d: %w", entries[i].Index, err)
+			return fmt.Errorf("entry %d: %w", index, err)
 		}
+		m.replies.add(entries[i].Reply)
 	}
 	return nil
 }
 
-// reply hands the replies of a batch over, if there are any.
-func (m *machine) reply(entries []Entry, replies *C.quorate_output) C.quorate_status {
-	m.replies.clear()
-	some := false
+// commitBatch applies a batch at once. The slice is the state machine's, which may sort it: each reply is
+// that of the entry with the index, wherever that stands now.
+func (m *machine) commitBatch(state BatchStateMachine, entries []Entry) error {
+	m.indexes = m.indexes[:0]
 	for i := range entries {
-		some = some || entries[i].Reply != nil
-		m.replies.add(entries[i].Reply)
+		m.indexes = append(m.indexes, entries[i].Index)
 	}
-	if !some {
+	if err := state.CommitBatch(entries); err != nil {
+		return err
+	}
+	var moved map[uint64][]byte
+	for i, index := range m.indexes {
+		if entries[i].Index == index {
+			m.replies.add(entries[i].Reply)
+			continue
+		}
+		if moved == nil {
+			moved = repliesOf(entries)
+		}
+		m.replies.add(moved[index])
+	}
+	return nil
+}
+
+// repliesOf gives the replies by the index of their entry.
+func repliesOf(entries []Entry) map[uint64][]byte {
+	replies := make(map[uint64][]byte, len(entries))
+	for i := range entries {
+		replies[entries[i].Index] = entries[i].Reply
+	}
+	return replies
+}
+
+// reply hands the replies of a batch over, if there are any.
+func (m *machine) reply(replies *C.quorate_output) C.quorate_status {
+	if m.replies.empty() {
 		return C.QUORATE_OK
 	}
 	return m.replies.set(replies)
