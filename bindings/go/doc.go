@@ -16,7 +16,7 @@
 //
 // What fails returns an [*Error]. [OutcomeOf] says whether the change is definitely not done, may be
 // done, or was never begun because the service had failed; errors.Is compares with one [Status], such as
-// [ErrBusy].
+// [ErrBusy], and looks for other errors in what a hook returned.
 //
 // # Hooks
 //

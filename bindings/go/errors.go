@@ -118,7 +118,8 @@ type Error struct {
 	Message string
 	// Leader is the leader as last heard of, with ErrNotLeader; nil when none is known.
 	Leader *Node
-	// Cause is the error of a hook, or of the context that ended the wait.
+	// Cause is the error of a hook, or of the context that ended the wait. errors.Is and errors.As find what
+	// it wraps, but for a Status: that of another failure must not be taken for the one of this.
 	Cause error
 
 	// unsent: the context had ended before anything was begun.
@@ -137,7 +138,20 @@ func (e *Error) Unwrap() []error {
 	if e.Cause == nil {
 		return []error{e.Status}
 	}
-	return []error{e.Status, e.Cause}
+	return []error{e.Status, reason{e.Cause}}
+}
+
+// A reason is a Cause as errors.Is and errors.As see it: a host's error without the Status that it may wrap.
+type reason struct{ error }
+
+func (r reason) Is(target error) bool {
+	_, status := target.(Status)
+	return !status && errors.Is(r.error, target)
+}
+
+func (r reason) As(target any) bool {
+	_, status := target.(*Status)
+	return !status && errors.As(r.error, target)
 }
 
 // An Outcome says what a failed call did.

@@ -3,6 +3,7 @@ package quorate_test
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -57,6 +58,24 @@ func TestAFailingCommitStopsTheService(t *testing.T) {
 				t.Error(state.texts())
 			}
 		})
+	}
+}
+
+// The status of another service, say, may be in the error of a hook.
+func TestAStatusInTheErrorOfAHookIsNotTheServices(t *testing.T) {
+	given := &os.PathError{Op: "forward", Path: "the other cluster", Err: quorate.ErrBusy}
+	service, _ := failing(t, func() error { return given })
+	_, waited := service.ProposeWait(within(t), text("bad"))
+	_, after := service.ProposeWait(within(t), text("after"))
+	for _, err := range []error{waited, after, service.Err()} {
+		var path *os.PathError
+		if !errors.Is(err, given) || !errors.As(err, &path) || path != given {
+			t.Error("not the cause:", err)
+		}
+		var status quorate.Status
+		if errors.Is(err, quorate.ErrBusy) || !errors.As(err, &status) || !errors.Is(err, status) || quorate.OutcomeOf(err) == quorate.OutcomeNotDone {
+			t.Error("it can't be tried again:", err)
+		}
 	}
 }
 

@@ -37,7 +37,7 @@ func TestAMuteErrorOfAStateMachineStopsTheService(t *testing.T) {
 			if _, err := service.ProposeWait(within(t), text("a")); !errors.Is(err, quorate.ErrInterrupted) {
 				t.Errorf("%s of %T: %v", name, state, err)
 			}
-			if err := service.Err(); !errors.Is(err, quorate.ErrStateMachineFailed) {
+			if err := service.Err(); !errors.Is(err, quorate.ErrStateMachineFailed) || errors.Is(err, quorate.ErrBusy) {
 				t.Errorf("%s of %T: %v", name, state, err)
 			}
 		}

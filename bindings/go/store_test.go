@@ -142,7 +142,8 @@ func TestTheErrorOfOpenKeepsItsStatus(t *testing.T) {
 			return nil
 		}
 		_, err := quorate.StartRaft(nil, quorate.CustomStorage("", store), &journal{})
-		if !errors.Is(err, wanted) || !errors.Is(err, given) || store.closed != 1 {
+		var details *quorate.Error
+		if !errors.As(err, &details) || details.Status != wanted || details.Cause != given || store.closed != 1 {
 			t.Errorf("%v gives %v, %d times closed", given, err, store.closed)
 		}
 	}

@@ -77,6 +77,13 @@ func TestAnErrorIsItsStatusAndItsCause(t *testing.T) {
 	if !errors.Is(err, ErrNotLeader) || errors.Is(err, ErrBusy) || !errors.Is(err, context.Canceled) {
 		t.Error("it is neither its status nor its cause")
 	}
+	status, other := Status(0), &Error{Status: ErrInterrupted, Cause: fmt.Errorf("it is %w, %w", ErrBusy, context.Canceled)}
+	if errors.Is(other, ErrBusy) || !errors.Is(other, context.Canceled) || !errors.As(other, &status) || status != ErrInterrupted {
+		t.Error("it has the status of its cause")
+	}
+	if errors.As(reason{ErrBusy}, &status) {
+		t.Error("its cause has a status")
+	}
 	if text := (&Error{Status: ErrBusy}).Error(); text != "quorate: busy" {
 		t.Errorf("without a message: %q", text)
 	}
