@@ -4,12 +4,15 @@ package quorate
 // #cgo nocallback quorate_tracker_notify
 // #cgo noescape quorate_tracker_timed_wait
 // #cgo nocallback quorate_tracker_timed_wait
+// #cgo noescape quorate_tracker_wait
+// #cgo nocallback quorate_tracker_wait
 // #include <stdlib.h>
 // #include "bridge.h"
 import "C"
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"strings"
 	"sync"
@@ -72,9 +75,13 @@ func (t *ChangeTracker) Update(change uint64) {
 }
 
 // Wait waits until the value is at least curChange and gives it; after Close, and at once in a hook, the
-// value as it is.
+// value as it is. It holds a thread only where no file descriptor is left to wait on.
 func (t *ChangeTracker) Wait(curChange uint64) uint64 {
-	value, _ := t.WaitContext(context.Background(), curChange)
+	value, err := t.WaitContext(context.Background(), curChange)
+	if errors.Is(err, ErrIO) {
+		value = uint64(C.quorate_tracker_wait(t.handle, C.uint64_t(curChange)))
+		runtime.KeepAlive(t)
+	}
 	return value
 }
 
@@ -86,12 +93,16 @@ func (t *ChangeTracker) TimedWait(curChange uint64, maxWait time.Duration) uint6
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), maxWait)
 	defer cancel()
-	value, _ := t.WaitContext(ctx, curChange)
+	value, err := t.WaitContext(ctx, curChange)
+	if errors.Is(err, ErrIO) {
+		limit, _ := limitOf(ctx)
+		return t.timedWait(curChange, limit)
+	}
 	return value
 }
 
 // WaitContext waits as Wait does. When ctx ends first it gives the value as it is, with ctx.Err(); when the
-// tracker is closed below curChange, ErrClosed.
+// tracker is closed below curChange, ErrClosed; when no file descriptor is left to wait on, ErrIO.
 func (t *ChangeTracker) WaitContext(ctx context.Context, curChange uint64) (uint64, error) {
 	if value := t.look(); value >= curChange {
 		return value, nil
@@ -122,10 +133,12 @@ func (t *ChangeTracker) Close() {
 }
 
 // look gives the value.
-func (t *ChangeTracker) look() uint64 {
-	value := C.quorate_tracker_timed_wait(t.handle, 0, 0)
-	runtime.KeepAlive(t)
-	return uint64(value)
+func (t *ChangeTracker) look() uint64 { return t.timedWait(0, 0) }
+
+// timedWait holds a thread for as long as it waits.
+func (t *ChangeTracker) timedWait(change uint64, limit C.int64_t) uint64 {
+	defer runtime.KeepAlive(t)
+	return uint64(C.quorate_tracker_timed_wait(t.handle, C.uint64_t(change), limit))
 }
 
 // await waits for one round at most.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -72,6 +74,49 @@ func TestATimedWaitEndsWithTheValueAsItIs(t *testing.T) {
 		if value := tracker.TimedWait(3, none); value != 2 {
 			t.Error(value)
 		}
+	}
+}
+
+// withoutDescriptors lets this process open nothing more until the test ends.
+func withoutDescriptors(t *testing.T) {
+	t.Helper()
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 0, Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// stacks tells what all goroutines do.
+func stacks() string {
+	text := make([]byte, 1<<20)
+	return string(text[:runtime.Stack(text, true)])
+}
+
+func TestAWaitThatFindsNoDescriptorWaits(t *testing.T) {
+	tracker := at2(t)
+	withoutDescriptors(t)
+	started := time.Now()
+	if value := tracker.TimedWait(3, 30*time.Millisecond); value != 2 || time.Since(started) < 30*time.Millisecond {
+		t.Error(value, time.Since(started))
+	}
+	if value, err := tracker.WaitContext(context.Background(), 3); value != 2 || !errors.Is(err, quorate.ErrIO) {
+		t.Error(value, err)
+	}
+	value := waiting(tracker, 5)
+	eventually(t, "it waits in the engine, or gives up", func() bool {
+		return strings.Contains(stacks(), "_Cfunc_quorate_tracker_wait") || len(value) > 0
+	})
+	tracker.Update(5)
+	if got := <-value; got != 5 {
+		t.Error(got)
 	}
 }
 
