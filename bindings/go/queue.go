@@ -109,7 +109,11 @@ func (p *poller) run() {
 	// calls again.
 	err := p.conn.Read(func(uintptr) bool {
 		p.drain()
-		return p.stopping.Load()
+		if !p.stopping.Load() {
+			return false
+		}
+		p.drain() // what arrived before it was stopped, and after the last look
+		return true
 	})
 	p.end(err)
 }
