@@ -94,7 +94,10 @@ func gather(comm Communication, stor Storage, changes []Option) (*options, error
 			return o, err
 		}
 	}
-	for _, change := range changes {
+	for i, change := range changes {
+		if change == nil {
+			return o, errorf(ErrInvalid, "option %d of %d is nil: leave it out", i+1, len(changes))
+		}
 		change(o)
 	}
 	return o, nil

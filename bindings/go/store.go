@@ -45,8 +45,9 @@ type Store interface {
 	// SetMetadata replaces one value, whole or not at all; durable on return. The value is a copy and the
 	// store's to keep.
 	SetMetadata(key string, value []byte) error
-	// Close is called last and exactly once, also when StartRaft fails, and maybe without Open. What it
-	// returns is what [Service.Err] gives after Close, if nothing failed before.
+	// Close is called last and exactly once, also when StartRaft fails, and maybe without Open: then it may
+	// run on the goroutine that called StartRaft. What it returns is what [Service.Err] gives after Close, if
+	// nothing failed before.
 	Close() error
 }
 

@@ -308,6 +308,10 @@ func TestAStoreIsClosedAlsoWhenNothingStarts(t *testing.T) {
 			_, err := quorate.StartRaft(quorate.CustomCommunication(nil), stor, &journal{})
 			return err
 		},
+		"no option": func(stor quorate.Storage) error {
+			_, err := quorate.StartRaft(nil, stor, &journal{}, quorate.WithLogger(nil), nil)
+			return err
+		},
 		"no setting": func(stor quorate.Storage) error {
 			_, err := quorate.StartRaft(nil, stor, &journal{}, quorate.WithSetting("election_timeout", "never"))
 			return err
