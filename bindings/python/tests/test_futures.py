@@ -123,6 +123,17 @@ def test_wait_and_as_completed(start: Start, held: quorate.Service, gate: Gate) 
     assert next(order) is slow
 
 
+def test_who_has_one_future_locked_holds_up_no_other(held: quorate.Service, gate: Gate) -> None:
+    """`concurrent.futures.wait` locks in the order of ids: two that shared a lock, and one of an
+    executor between them, made two such waits lock each other out."""
+    one, other, executors = held.submit(b"one"), held.submit(b"other"), Future[quorate.Reply]()
+    with one._condition:
+        waiting = in_thread(lambda: concurrent.futures.wait([other, executors], 0))
+        assert waiting.result(LONG).not_done == {other, executors}
+        gate.open.set()
+        assert other.result(LONG).data == b"OTHER"
+
+
 def test_wait_for_the_first_exception(start: Start, held: quorate.Service) -> None:
     class Failing:
         def commit(self, entries: object) -> None:

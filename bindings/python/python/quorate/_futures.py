@@ -4,8 +4,9 @@ Most futures are only asked for their result; the native part does that without 
 One that has a callback, or that `concurrent.futures` waits for, is observed: then a thread waits
 for its end.
 
-What must hold: what `concurrent.futures` looks at of a future changes only under `_condition`; the
-thread has ended before the interpreter does.
+What must hold: what `concurrent.futures` looks at of a future changes only under its `_condition`,
+which is held for moments, and never while Python code of others runs; the thread has ended before
+the interpreter does.
 """
 
 import concurrent.futures
@@ -18,9 +19,6 @@ from typing import Any
 from . import _quorate
 from ._quorate import Reply
 
-# Of all futures: it is held for moments, and never while Python code of others runs.
-_condition = threading.Condition()
-
 
 class Future(_quorate.Future, concurrent.futures.Future[Reply]):
     """What `Service.submit` gives: a `concurrent.futures.Future` that only the engine completes."""
@@ -32,7 +30,7 @@ class Future(_quorate.Future, concurrent.futures.Future[Reply]):
 
     def add_done_callback(self, fn: Callable[["Future"], object]) -> None:
         """Calls it at the end, on the thread quorate-futures, or at once."""
-        with _condition:
+        with self._condition:
             waits = self._is_observed()
             if waits:
                 self._done_callbacks.append(fn)
@@ -63,8 +61,14 @@ class Future(_quorate.Future, concurrent.futures.Future[Reply]):
             state = "cancelled" if self.cancelled() else "finished"
         return f"<quorate.Future {state}>"
 
-    # What `concurrent.futures.wait` and `as_completed` work on.
-    _condition = _condition
+    # What `concurrent.futures.wait` and `as_completed` work on, made when first asked for.
+
+    @functools.cached_property
+    def _condition(self) -> threading.RLock:  # type: ignore[override]
+        """The lock of a condition, which is all that they use of it."""
+        # The first one counts, should two threads ask at the same time.
+        lock: threading.RLock = self.__dict__.setdefault("_condition", threading.RLock())
+        return lock
 
     @functools.cached_property
     def _waiters(self) -> list[Any]:  # type: ignore[override]
@@ -89,7 +93,7 @@ class Future(_quorate.Future, concurrent.futures.Future[Reply]):
 
     def _tell(self) -> None:
         """Tells all who observe it of its end."""
-        with _condition:
+        with self._condition:
             self._mark_told()
             for waiter in self._waiters:
                 if self.cancelled():
