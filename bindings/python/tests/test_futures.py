@@ -94,6 +94,28 @@ def test_a_callback_that_raises_is_logged_and_the_next_is_called(
     assert [r.exc_info is not None for r in caplog.records] == [True, True]
 
 
+@pytest.mark.parametrize("raised", [asyncio.CancelledError, SystemExit, KeyboardInterrupt])
+def test_nothing_that_a_callback_raises_ends_the_thread(
+    held: quorate.Service,
+    gate: Gate,
+    caplog: pytest.LogCaptureFixture,
+    raised: type[BaseException],
+) -> None:
+    def fail(_: object) -> None:
+        raise raised
+
+    bad, good, called = held.submit(b"bad"), held.submit(b"good"), threading.Event()
+    bad.add_done_callback(fail)
+    good.add_done_callback(lambda f: called.set())
+    with caplog.at_level(logging.ERROR, "concurrent.futures"):
+        gate.open.set()
+        assert called.wait(LONG)
+    [record] = [r for r in caplog.records if r.name == "concurrent.futures"]
+    assert record.exc_info and record.exc_info[0] is raised
+    with pytest.raises(raised):
+        good.add_done_callback(fail)  # called here and now: it is the caller's
+
+
 def test_a_cancelled_future_says_so_to_all_who_wait(held: quorate.Service, gate: Gate) -> None:
     future, called = held.submit(b"x"), threading.Event()
     future.add_done_callback(lambda f: called.set())

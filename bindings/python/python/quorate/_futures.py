@@ -91,8 +91,8 @@ class Future(_quorate.Future, concurrent.futures.Future[Reply]):
             _teller()
         return waits
 
-    def _tell(self) -> None:
-        """Tells all who observe it of its end."""
+    def _tell(self, logged: type[BaseException] = Exception) -> None:
+        """Tells all who observe it of its end; what callbacks raise of this kind is logged."""
         with self._condition:
             self._mark_told()
             for waiter in self._waiters:
@@ -103,12 +103,14 @@ class Future(_quorate.Future, concurrent.futures.Future[Reply]):
                 else:
                     waiter.add_exception(self)
         for fn in self._done_callbacks:
-            self._call(fn)
+            self._call(fn, logged)
 
-    def _call(self, fn: Callable[["Future"], object]) -> None:
+    def _call(
+        self, fn: Callable[["Future"], object], logged: type[BaseException] = Exception
+    ) -> None:
         try:
             fn(self)
-        except Exception:
+        except logged:
             LOGGER.exception("exception calling callback for %r", self)
 
 
@@ -133,9 +135,10 @@ class Teller:
 
 
 def _tell_all(ended: list[Future]) -> bool:
-    """Tells of the end of some, and keeps none; false when there are none."""
+    """Tells of the end of some, and keeps none; false when there are none. Whatever a callback
+    raises is logged: others are still to be told."""
     for future in ended:
-        future._tell()
+        future._tell(BaseException)
     return bool(ended)
 
 
