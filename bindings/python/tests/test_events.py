@@ -197,7 +197,7 @@ async def test_events_of_asyncio(tmp_path: Path) -> None:
         service.events()
 
 
-async def test_leaving_and_cancelling_an_async_iterator(tmp_path: Path) -> None:
+async def test_leaving_an_async_iterator_and_cancelling_a_wait(tmp_path: Path) -> None:
     async with (
         asyncio.timeout(LONG),
         await quorate.aio.Service.start(Log(), data_dir=tmp_path) as service,
@@ -209,8 +209,27 @@ async def test_leaving_and_cancelling_an_async_iterator(tmp_path: Path) -> None:
         events = service.events()
         seen = [await anext(events), await anext(events)]
         assert [event.kind for event in seen] == [EventKind.STATE, EventKind.LEADER]
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(anext(events), 0.01)
-        # Cancelled while it waited, a generator is at its end; a new one begins with the present.
-        assert (await anext(service.events())).kind is EventKind.STATE
-        assert (await service.propose_wait(b"on", timeout=LONG)).data == b"ON"
+        waiting = asyncio.ensure_future(anext(events))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await service.close()
+        kinds = [event.kind async for event in events]
+        assert kinds[-1:] == [EventKind.CLOSED], "it went on where it was"
+        assert await anext(events, None) is None
+
+
+async def test_tasks_may_share_an_async_iterator(tmp_path: Path) -> None:
+    service = await quorate.aio.Service.start(Log(), data_dir=tmp_path)
+    events = service.events()
+
+    async def listen() -> list[EventKind]:
+        return [event.kind async for event in events]
+
+    async with asyncio.timeout(LONG):
+        listening = [asyncio.ensure_future(listen()) for _ in range(3)]
+        await service.read_barrier(timeout=LONG)
+        await service.close()
+        heard = [kind for kinds in await asyncio.gather(*listening) for kind in kinds]
+    assert heard.count(EventKind.CLOSED) == 1 and EventKind.STATE in heard

@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Self, final
@@ -134,7 +135,7 @@ class Service(Running):
 
     def events(self) -> AsyncIterator[Event]:
         """What happens from now on, the present state and leader first."""
-        return _follow(self._events())
+        return _Events(self._events())
 
     @property
     def applied_tracker(self) -> ChangeTracker:  # type: ignore[override]
@@ -145,14 +146,34 @@ class Service(Running):
         return _completions().ask(self, op, argument, timeout)
 
 
-async def _follow(events: _quorate.Events) -> AsyncIterator[Event]:
-    """Each event as it comes; the last one is `closed`."""
-    while True:
-        for event in events.take():
-            yield event
-            if event.kind is EventKind.CLOSED:
-                return
-        await _readable(events.fileno())
+class _Events:
+    """Each event as it comes, to one task at a time; the last one is `closed`. What was taken is
+    kept until it is asked for, so a wait may be cancelled and another one begun."""
+
+    def __init__(self, events: _quorate.Events) -> None:
+        self._events = events
+        self._taken: deque[Event] = deque()
+        self._over = False
+        self._turn = asyncio.Lock()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        async with self._turn:
+            if self._over:
+                raise StopAsyncIteration
+            while not self._taken:
+                await self._take()
+            event = self._taken.popleft()
+            self._over = event.kind is EventKind.CLOSED
+            return event
+
+    async def _take(self) -> None:
+        """Takes what is there, or waits until there is something to take."""
+        self._taken.extend(self._events.take())
+        if not self._taken:
+            await _readable(self._events.fileno())
 
 
 async def _readable(descriptor: int) -> None:

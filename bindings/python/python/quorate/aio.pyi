@@ -81,7 +81,10 @@ class Service:
     def request_vote(self, frame: Bytes) -> None: ...
     def join(self, frame: Bytes) -> None: ...
     def events(self) -> AsyncIterator[Event]:
-        """async for event in service.events(): ... begins with what is so when it is called."""
+        """async for event in service.events(): ... begins with what is so when it is called.
+
+        A wait for the next one may be cancelled: the iterator goes on where it was.
+        """
     @property
     def my_id(self) -> int: ...
     @property
