@@ -50,8 +50,10 @@ fn text_of(key: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
     Err(PyTypeError::new_err(format!("{key}: a value of type {name} can't be a setting")))
 }
 
-/// Milliseconds, which the engine takes; what is no duration is left for it to refuse.
+/// Whole milliseconds, which the engine takes, though a number such as 1.023 is not quite 1023 of them.
+/// What is no duration is left for the engine to refuse, as it was given.
 fn duration(seconds: f64) -> String {
     let ms = seconds * 1000.0;
-    if ms.fract() == 0.0 { format!("{ms:.0}ms") } else { format!("{ms}ms") }
+    let whole = ms.round();
+    if (ms - whole).abs() <= ms.abs() * 1e-6 { format!("{whole}ms") } else { format!("{seconds}s") }
 }

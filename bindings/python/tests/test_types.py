@@ -154,3 +154,18 @@ def test_settings_are_taken_as_numbers_switches_and_texts() -> None:
         profile=None,  # type: ignore[arg-type]
     ) as service:
         assert service.state is quorate.State.STANDALONE
+
+
+def test_durations_are_seconds_in_whole_milliseconds() -> None:
+    """Times 1000, many a number of them is not whole: 1.023 is 1022.9999999999999."""
+    with quorate.Service.start(
+        Log(),
+        storage="memory",
+        heartbeat_timeout=0.05,
+        election_timeout=1.023,
+        node_proposal_timeout=2.047,
+    ) as service:
+        assert service.state is quorate.State.STANDALONE
+    for seconds, text in ((0.0507, "0.0507s"), (0, "0ms"), (float("nan"), "NaNs")):
+        with pytest.raises(quorate.InvalidArgument, match=f'election_timeout="{text}": a duration'):
+            quorate.Service.start(Log(), storage="memory", election_timeout=seconds)

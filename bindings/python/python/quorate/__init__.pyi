@@ -491,7 +491,8 @@ class Event:
 # ---- Settings ----
 
 class Settings(TypedDict, total=False):
-    """Seconds, bytes, counts, switches; a text such as "150ms" or "1MiB" is taken as well."""
+    """Seconds (of whole milliseconds), bytes, counts, switches; a text such as "150ms" or "1MiB" is
+    taken as well."""
 
     profile: Literal["lan", "classic"]
     heartbeat_timeout: float
