@@ -201,10 +201,11 @@ impl Service {
 
     /// Stops the service. In the child of a fork there is nothing to stop.
     fn _close(&self, py: Python<'_>) -> PyResult<()> {
-        self.closed.store(true, Ordering::Relaxed);
         if os::forked() {
             return Ok(());
         }
+        may_wait().map_err(|error| exception(py, &error))?;
+        self.closed.store(true, Ordering::Relaxed);
         let service = Arc::clone(self.service());
         wait::elsewhere(py, "quorate-close", move || service.close())
             .map_err(|stopped| stopped.raise(|error| self.explain(py, &error)))

@@ -257,6 +257,17 @@ def test_a_service_that_is_lost_unclosed_says_so(tmp_path: Path) -> None:
         assert again.last_index.index > 0, "it was closed all the same"
 
 
+def test_a_close_that_was_refused_does_not_count(tmp_path: Path) -> None:
+    machine = Calling(lambda service: service.close())
+    service = machine.service = quorate.Service.start(machine, data_dir=tmp_path)
+    service.propose_wait(b"call", timeout=LONG)
+    assert isinstance(machine.outcome, quorate.InCallback)
+    machine.outcome = machine.service = None
+    with pytest.warns(ResourceWarning, match="unclosed service"):
+        del service
+        gc.collect()
+
+
 def test_many_services_leave_no_thread_and_no_descriptor(tmp_path: Path) -> None:
     def count() -> tuple[int, int]:
         return len(list(Path("/proc/self/task").iterdir())), len(
