@@ -1,7 +1,10 @@
 """Plain values: texts, enumerations, nodes, settings, exceptions."""
 
 import copy
+import pickle
+from collections.abc import Callable
 from enum import IntEnum
+from typing import Any
 
 import pytest
 import quorate
@@ -65,6 +68,31 @@ def test_not_leader_names_the_leader() -> None:
     assert error.leader == Node(5, "h:1")
     alone = _errors.from_engine(-10, "no", None)
     assert isinstance(alone, quorate.NotLeader) and alone.leader is None
+
+
+def family(error: type[quorate.QuorateError]) -> set[type]:
+    return {error}.union(*(family(below) for below in error.__subclasses__()))
+
+
+def errors_of_each_class() -> list[Any]:
+    known = [_errors.from_engine(status, "why", None) for status in _errors.BY_STATUS]
+    newer = [_errors.from_engine(status, "news", None) for status in (-900, -1900, -2900)]
+    report = quorate.Report(1, ("skipped",), ("broken",), "text")
+    families = [quorate.MembershipError("why"), quorate.StartError("why")]
+    return [*known, *newer, *families, quorate.StorageRuleBroken(report)]
+
+
+@pytest.mark.parametrize(
+    "again", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))]
+)
+def test_errors_can_be_pickled_and_copied(again: Callable[[Any], Any]) -> None:
+    errors = errors_of_each_class()
+    assert {type(error) for error in errors} == family(quorate.QuorateError)
+    for error in errors:
+        error.add_note("note")
+        other = again(error)
+        assert (type(other), other.args, vars(other)) == (type(error), error.args, vars(error))
+        assert (str(other), other.status) == (str(error), error.status)
 
 
 def test_enumerations_have_the_words_of_the_page() -> None:

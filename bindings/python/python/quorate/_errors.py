@@ -47,6 +47,10 @@ class StorageRuleBroken(InvalidArgument):
         super().__init__("\n".join([f"{rules} broken:", *report.broken]))
         self._report = report
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickled and copied by what it is made of, which is not its text."""
+        return type(self), (self._report,), self.__dict__
+
     @property
     def report(self) -> Report:
         """What was found, of all rules."""
