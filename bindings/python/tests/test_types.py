@@ -117,7 +117,8 @@ def test_ids_are_written_in_base_36() -> None:
 def test_node_lists_look_in_current_first() -> None:
     a, b, c, moved = Node(1, "a"), Node(2, "b"), Node(3, "c"), Node(1, "moved")
     nodes = NodeList((b, a), (moved, c), (Node(4, "d"),))
-    assert nodes.get_node(1) == a and nodes.get_node(3) == c and nodes.get_node(4) is None
+    assert nodes.get_node(1) == a and nodes.get_node(3) == c
+    assert nodes.get_node(4) == Node(4, "d") and nodes.get_node(5) is None
     assert nodes.get_unique_nodes() == (b, a, c)
     assert str(nodes) == "NodeList{Current:b, a, Next:moved, c}"
     assert str(NodeList((a,))) == "NodeList{Current:a}"

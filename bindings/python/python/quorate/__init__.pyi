@@ -275,7 +275,7 @@ class NodeList:
     def learners(self) -> tuple[Node, ...]:
         """Nodes that listen and do not vote, such as one that catches up."""
     def get_node(self, node_id: int) -> Node | None:
-        """The voter of that id, the current ones first."""
+        """The node of that id, voter or learner, the current voters first."""
     def get_unique_nodes(self) -> tuple[Node, ...]:
         """The voters, each once: the current ones, then what is only in `next`."""
     def __eq__(self, other: object) -> bool: ...

@@ -140,8 +140,8 @@ class NodeList:
         return self._learners
 
     def get_node(self, node_id: int) -> Node | None:
-        """The voter of that id, the current ones first."""
-        nodes = self._current + self._next
+        """The node of that id, voter or learner, the current voters first."""
+        nodes = self._current + self._next + self._learners
         return next((node for node in nodes if node.node_id == node_id), None)
 
     def get_unique_nodes(self) -> tuple[Node, ...]:
