@@ -304,12 +304,32 @@ def test_one_service_serves_loops_one_after_the_other(tmp_path: Path) -> None:
     assert len(quorate.aio._loops) <= max(before, 1)  # type: ignore[attr-defined]
 
 
-def test_loops_leave_no_descriptor_behind() -> None:
-    async def wait() -> None:
-        tracker = ChangeTracker()
-        tracker.update(1)
-        await tracker.wait(1)
+async def wait() -> None:
+    tracker = ChangeTracker()
+    tracker.update(1)
+    await tracker.wait(1)
 
+
+def test_loops_come_and_go_in_other_threads_meanwhile() -> None:
+    class Loop(asyncio.SelectorEventLoop):
+        thread: threading.Thread | None = None
+
+        def is_closed(self) -> bool:
+            thread, self.thread = self.thread, None
+            if thread is not None:
+                thread.start()
+                thread.join()
+            return super().is_closed()
+
+    loop = Loop()
+    loop.run_until_complete(wait())
+    loop.close()
+    loop.thread = threading.Thread(target=lambda: asyncio.run(wait()))
+    asyncio.run(wait())
+    assert loop.thread is None, "somebody looked"
+
+
+def test_loops_leave_no_descriptor_behind() -> None:
     def descriptors() -> int:
         asyncio.run(wait())
         gc.collect()

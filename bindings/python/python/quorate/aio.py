@@ -219,9 +219,11 @@ def _completions() -> Completions:
 
 def _new_completions(loop: asyncio.AbstractEventLoop) -> Completions:
     """The loop holds them by the reader on their descriptor; those of closed loops go when a new
-    one comes."""
-    for closed in [other for other in _loops if other.is_closed()]:
-        del _loops[closed]
+    one comes. Loops of other threads come and go meanwhile."""
+    for known in _loops.keyrefs():
+        other = known()
+        if other is not None and other.is_closed():
+            _loops.pop(other, None)
     completions = _loops[loop] = Completions(loop)
     loop.add_reader(completions.queue.fileno(), completions.take)
     return completions
