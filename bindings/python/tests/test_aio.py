@@ -234,31 +234,6 @@ async def test_what_start_refuses(tmp_path: Path) -> None:
             await service.propose_wait("text")  # type: ignore[arg-type]
 
 
-async def test_a_cancelled_start_leaves_nothing_open(tmp_path: Path) -> None:
-    opening, go_on = threading.Event(), threading.Event()
-
-    class Slow(Log):
-        def open(self) -> quorate.Applied:
-            opening.set()
-            assert go_on.wait(LONG)
-            return quorate.Applied()
-
-    starting = asyncio.ensure_future(Service.start(Slow(), data_dir=tmp_path))
-    await asyncio.to_thread(opening.wait, LONG)
-    starting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await starting
-    go_on.set()
-
-    async with asyncio.timeout(LONG):
-        while True:
-            try:
-                async with await Service.start(Log(), data_dir=tmp_path):
-                    return
-            except quorate.Locked:
-                await asyncio.sleep(0.01)
-
-
 async def test_trackers() -> None:
     tracker = ChangeTracker()
     waiting = [asyncio.ensure_future(tracker.wait(n)) for n in (1, 2, 3)]

@@ -40,6 +40,10 @@ class Running(_quorate.Service):
         if self._is_closed:
             return
         warnings.warn(f"unclosed service {self!r}", ResourceWarning, stacklevel=2, source=self)
+        self._close_quietly()
+
+    def _close_quietly(self) -> None:
+        """For when nobody is there any more to be told that it had failed."""
         with contextlib.suppress(QuorateError):
             self._close()
 
@@ -151,8 +155,7 @@ _running: "weakref.WeakSet[Running]" = weakref.WeakSet()
 def _at_exit() -> None:
     """Ends all threads that could call into Python, while it is whole."""
     for service in list(_running):
-        with contextlib.suppress(QuorateError):
-            service._close()
+        service._close_quietly()
     _futures.stop(LEAVE)
     _quorate.settle(LEAVE)
 

@@ -10,7 +10,7 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any, Self, final
 
@@ -84,12 +84,13 @@ class Service(Running):
         """Opens the store, the state machine and the listener, and starts the threads."""
         together, own = start_settings(data_dir, listen, storage, settings)
         parts = Parts(own, transport, lines_for(logger))
-        starting = asyncio.ensure_future(asyncio.to_thread(cls, state_machine, together, parts))
+        starting = _Starting(lambda: cls(state_machine, together, parts))
         try:
-            return await asyncio.shield(starting)
+            service: Self = await asyncio.to_thread(starting.run)
         except asyncio.CancelledError:
-            starting.add_done_callback(_abandon)
+            starting.abandon()
             raise
+        return service
 
     async def close(self) -> None:
         """Stops the service and its threads."""
@@ -146,6 +147,31 @@ class Service(Running):
         return _completions().ask(self, op, argument, timeout)
 
 
+class _Starting:
+    """A start in a thread. When it is abandoned, the service is closed by whoever comes second:
+    nobody else can, and the loop may be at its end."""
+
+    def __init__(self, start: Callable[[], Running]) -> None:
+        self._start = start
+        self._lock = threading.Lock()
+        self._service: Running | None = None
+        self._abandoned = False
+
+    def run(self) -> Any:
+        service = self._start()
+        with self._lock:
+            self._service, abandoned = service, self._abandoned
+        if abandoned:
+            service._close_quietly()
+        return service
+
+    def abandon(self) -> None:
+        with self._lock:
+            self._abandoned, service = True, self._service
+        if service is not None:
+            asyncio.get_running_loop().run_in_executor(None, service._close_quietly)
+
+
 class _Events:
     """Each event as it comes, to one task at a time; the last one is `closed`. What was taken is
     kept until it is asked for, so a wait may be cancelled and another one begun."""
@@ -185,13 +211,6 @@ async def _readable(descriptor: int) -> None:
         await readable.wait()
     finally:
         loop.remove_reader(descriptor)
-
-
-def _abandon(starting: "asyncio.Future[Service]") -> None:
-    """Closes a service whose start was cancelled: nobody else can."""
-    if not starting.cancelled() and starting.exception() is None:
-        loop = asyncio.get_running_loop()
-        loop.run_in_executor(None, starting.result()._close)
 
 
 _loops: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Completions]"
