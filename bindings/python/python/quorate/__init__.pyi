@@ -1,8 +1,10 @@
 """quorate: an embeddable Raft library.
 
-* A Service is a context manager. Calls that wait release the GIL, and Ctrl-C ends a wait.
+* A Service is a context manager. Calls that wait release the GIL, and Ctrl-C ends a wait, but not a
+  start.
 * `timeout` is in seconds; None waits without end. Durations among the settings are seconds too.
-* Every failure is a QuorateError; `outcome` says whether the change is not done or may be done.
+* Every failure of the engine is a QuorateError; `outcome` says whether the change is not done or
+  may be done. Arguments of a wrong kind or range may raise TypeError, ValueError, OverflowError.
 * A state machine is a plain object with the methods named here; no base class is needed. It is
   called on an engine's thread, a whole batch at a time. An exception in it fails the service and is
   the __cause__ of the ServiceFailed that follows. So with a store or a network of your own.
