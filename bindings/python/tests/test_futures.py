@@ -181,6 +181,20 @@ def test_asyncio_can_wrap_a_future(held: quorate.Service, gate: Gate) -> None:
     assert asyncio.run(wrap()) == b"A"
 
 
+def test_asyncio_since_python_3_14_can_copy_a_future(held: quorate.Service, gate: Gate) -> None:
+    good, large, dropped = held.submit_many([b"a", b"x" * 2000, b"b"])
+    dropped.cancel()
+    assert copied(good) == (False, False, None, None)
+    gate.open.set()
+    assert good.result(LONG) and copied(good) == (True, False, good.result(), None)
+    assert copied(large) == (True, False, None, large.exception())
+    assert copied(dropped) == (True, True, None, None)
+
+
+def copied(future: Any) -> object:
+    return future._get_snapshot()
+
+
 def test_many_threads_wait_for_their_own(service: quorate.Service) -> None:
     def propose(thread: int) -> list[bytes]:
         futures = [service.submit(b"%d.%d" % (thread, n)) for n in range(50)]

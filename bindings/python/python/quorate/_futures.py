@@ -84,6 +84,13 @@ class Future(_quorate.Future, concurrent.futures.Future[Reply]):
             return PENDING
         return CANCELLED_AND_NOTIFIED if self.cancelled() else FINISHED
 
+    def _get_snapshot(self) -> tuple[bool, bool, Reply | None, BaseException | None]:
+        """What asyncio copies since Python 3.14: done, cancelled, result, exception."""
+        if not self.done() or self.cancelled():
+            return self.done(), self.cancelled(), None, None
+        error = self.exception()
+        return True, False, None if error else self.result(), error
+
     def _is_observed(self) -> bool:
         """Whether its end is still to be told, which it will be."""
         waits = self._observe()
