@@ -146,3 +146,22 @@ TEST(a_queue_that_was_moved_from_takes_no_subscription) {
     CHECK_EQ(STATUS(s.subscribe(queue, 1)), QUORATE_ERR_INVALID);
     OK(s.subscribe(moved, 1));
 }
+
+// Its destructor runs in a callback, where nothing may wait: the event is its last word.
+TEST(a_service_that_a_machine_holds_ends_with_it) {
+    struct Holder : StateMachine {
+        std::optional<Service> inner;
+        Result<void> commit(Entries, Output) override { return {}; }
+    };
+    Member m;
+    auto queue = OK(Queue::create());
+    {
+        auto holder = std::make_shared<Holder>();
+        holder->inner.emplace(OK(Service::start(m.config())));
+        OK(holder->inner->subscribe(queue, 1));
+        auto s = OK(Service::start(Config().set("storage", "memory").state_machine(std::move(holder))));
+        OK(s.propose_wait("x", 10s));
+    }
+    for (auto e = next(queue); e.kind != EventKind::Closed;) e = next(queue);
+    OK(m.start().propose_wait("its directory is free", 10s));
+}
