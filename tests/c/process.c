@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 static int open_descriptors(void) {
@@ -241,6 +242,34 @@ static void a_forked_child_is_refused(void) {
     CHECK_EQ(c.dropped, 1);
 }
 
+/* A child has the parent's descriptors. Neither port nor directory, nor a connection, lives on by that. */
+static void a_child_that_stays_holds_nothing(void) {
+    quorate_error *err = NULL;
+    char dirs[2][256], address[64];
+    counter c = {0}, other = {0};
+    quorate_service *service = start(&c, new_dir(dirs[0], sizeof dirs[0]), "127.0.0.1:0");
+    quorate_service *peer = start(&other, new_dir(dirs[1], sizeof dirs[1]), "127.0.0.1:0");
+    snprintf(address, sizeof address, "%s", info_of(service).address);
+    CHECK_OK(quorate_service_initialize_cluster(service, address, 30000, &err));
+    CHECK_OK(quorate_service_add_node(service, info_of(peer).address, 30000, &err));
+    fflush(stdout);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nothing behind */
+        for (;;) pause();
+    }
+    quorate_service_free(service);
+    counter again = {0};
+    service = start(&again, dirs[0], address);
+    propose_wait(service, "in the next run");
+    CHECK_EQ(kill(child, 0), 0);
+    kill(child, SIGKILL);
+    CHECK_EQ(waitpid(child, NULL, 0), child);
+    quorate_service_free(peer);
+    quorate_service_free(service);
+}
+
 /* Handles and results of many rounds: memory is given back (the leak checkers watch). */
 /* known bug: H9 | cowsql bee6c36e, 9d911c1d, redisraft e034834, 72b4741, NuRaft 17cdd1f: double frees,
  * overflows, uninitialised bytes | the C suite, this test and all misuse with it, runs under
@@ -264,6 +293,7 @@ int main(void) {
     RUN(nothing_is_left_open);
     RUN(a_peer_that_hangs_up_is_no_signal);
     RUN(a_forked_child_is_refused);
+    RUN(a_child_that_stays_holds_nothing);
     RUN(many_rounds_leave_nothing);
     return check_end("process");
 }

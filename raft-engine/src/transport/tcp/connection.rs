@@ -3,7 +3,7 @@
 use super::queue::Drain;
 use super::ration::{Part, Ration};
 use super::runs::of_one_process;
-use super::socket::{self, Turn, first};
+use super::socket::{self, Stream, Turn, first};
 use super::{Context, Event, UNFINISHED};
 use crate::consensus::types::{Incarnation, NodeId};
 use crate::transport::Inbound;
@@ -36,14 +36,14 @@ pub(super) enum End {
 
 /// The other side of a connection.
 pub(super) struct Link {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     pub(super) node: NodeId,
     pub(super) run: Incarnation,
     frame_limit: usize,
 }
 
 impl Link {
-    pub(super) fn new(stream: TcpStream, hello: &Hello) -> Link {
+    pub(super) fn new(stream: Stream, hello: &Hello) -> Link {
         let frame_limit = hello.frame_limit as usize;
         Link { stream, node: hello.from, run: hello.incarnation, frame_limit }
     }

@@ -5,6 +5,7 @@ use super::handshake;
 use super::peer::{Backoff, Peer, superseded};
 use super::queue::{Drain, Queue, queue};
 use super::runs::{Runs, of_one_process};
+use super::socket::Listener;
 use super::{Context, address, socket};
 use crate::consensus::types::{Incarnation, NodeId};
 use crate::transport::Inbound;
@@ -84,7 +85,7 @@ impl Hub {
         mut events: mpsc::Receiver<Event>,
     ) {
         if let Some(listener) = listener {
-            self.tasks.spawn(accept(listener, self.context.clone()));
+            self.tasks.spawn(accept(Listener(listener), self.context.clone()));
         }
         while let Some(event) = events.recv().await {
             match event {
@@ -225,9 +226,9 @@ impl Hub {
 }
 
 /// Accepts for ever. Without descriptors it waits for better times.
-async fn accept(listener: TcpListener, context: Arc<Context>) {
+async fn accept(listener: Listener, context: Arc<Context>) {
     loop {
-        match listener.accept().await {
+        match listener.0.accept().await {
             Ok((stream, remote)) => {
                 if context.hub.send(Event::Accepted(stream, remote)).await.is_err() {
                     return;
@@ -246,7 +247,7 @@ async fn receive(
     remote: SocketAddr,
 ) -> Option<(Link, Drain, String)> {
     let introduction = async {
-        socket::prepare(&stream).ok()?;
+        let stream = socket::prepare(stream).ok()?;
         let hello = handshake::read(&stream).await.ok().filter(|h| h.kind == Kind::Hello)?;
         let (answer, reply) = oneshot::channel();
         context.hub.send(Event::Hello { hello: hello.clone(), answer }).await.ok()?;
@@ -257,9 +258,10 @@ async fn receive(
             Err(refusal) => (*refusal, None),
         };
         handshake::write(context, &stream, &back).await.ok()?;
-        Some((hello, drain?))
+        Some((stream, hello, drain?))
     };
-    let (hello, drain) = timeout(context.options.handshake_timeout, introduction).await.ok()??;
+    let (stream, hello, drain) =
+        timeout(context.options.handshake_timeout, introduction).await.ok()??;
     let name = if hello.address.is_empty() { remote.to_string() } else { hello.address.clone() };
     Some((Link::new(stream, &hello), drain, name))
 }

@@ -54,7 +54,8 @@ impl Peer {
         let attempt = async {
             let dialed = address::dial(&self.address, context.options.insecure).await;
             let stream = dialed.map_err(Failure::Unreachable)?;
-            socket::prepare(&stream).map_err(|e| Failure::Unreachable(e.to_string()))?;
+            let prepared = socket::prepare(stream);
+            let stream = prepared.map_err(|e| Failure::Unreachable(e.to_string()))?;
             let welcome = handshake::greet(context, &stream, self.to).await?;
             Ok(Link::new(stream, &welcome))
         };

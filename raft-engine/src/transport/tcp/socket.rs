@@ -1,5 +1,6 @@
 //! Bytes in and out of a socket: without copies, without SIGPIPE, and without keeping other tasks from
-//! their turn.
+//! their turn. To close a descriptor is not enough to end what it stands for: a child of a fork may have
+//! it open too, and keep the port, or the other side waiting.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use socket2::{SockRef, TcpKeepalive};
@@ -7,11 +8,13 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::io::IoSlice;
+use std::net::Shutdown;
+use std::ops::Deref;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::Interest;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 /// The kernel takes no more pieces at a time (UIO_MAXIOV).
@@ -19,14 +22,42 @@ const PIECES: usize = 1024;
 /// After so many bytes the other tasks have a turn.
 const TURN: usize = 1 << 20;
 
+/// A connection, which ends when this is dropped.
+pub(super) struct Stream(TcpStream);
+
+impl Deref for Stream {
+    type Target = TcpStream;
+
+    fn deref(&self) -> &TcpStream {
+        &self.0
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let _ = SockRef::from(&self.0).shutdown(Shutdown::Both); // the other side may have ended it
+    }
+}
+
+/// A listener, which gives its port free when this is dropped.
+pub(super) struct Listener(pub(super) TcpListener);
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = SockRef::from(&self.0).shutdown(Shutdown::Read); // closing comes next in any case
+    }
+}
+
 /// Small frames go out at once, and a peer that is gone without a word is noticed.
-pub(super) fn prepare(stream: &TcpStream) -> io::Result<()> {
+pub(super) fn prepare(stream: TcpStream) -> io::Result<Stream> {
+    let stream = Stream(stream);
     stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
         .with_time(Duration::from_secs(15))
         .with_interval(Duration::from_secs(5))
         .with_retries(3);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+    SockRef::from(&stream.0).set_tcp_keepalive(&keepalive)?;
+    Ok(stream)
 }
 
 /// Writes all of it, as many pieces at a time as the kernel takes.
