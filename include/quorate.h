@@ -48,10 +48,10 @@
  *   those of a transport on quorate-loop, one call at a time; `drop` runs there too, or on the
  *   thread whose call ends the hook's life. A logger is called from all of them, and from the
  *   thread that is in quorate_service_start. A slow callback delays its own queue, nothing else.
- *   Inside a callback every blocking function returns QUORATE_ERR_IN_CALLBACK at once, but for
- *   _free of a service, which does not wait there; all others may be called. A callback must not
- *   throw, longjmp or exit its thread. It fails by returning any negative status; `err` is never
- *   NULL there, and may be given an error of quorate_error_new, which the library then owns.
+ *   Inside a callback every blocking function returns QUORATE_ERR_IN_CALLBACK at once, and _free
+ *   of a service frees nothing: call it again elsewhere. All others may be called. A callback must
+ *   not throw, longjmp or exit its thread. It fails by returning any negative status; `err` is
+ *   never NULL there, and may be given an error of quorate_error_new, which the library then owns.
  *
  * SIGNALS, FORK, PROCESS
  *   The library's threads block all asynchronous signals, SIGPIPE never reaches the host, and no
@@ -710,8 +710,8 @@ quorate_status quorate_service_start(quorate_config *config, quorate_service **o
 /// service had failed, closed all the same. Since: 0.1
 quorate_status quorate_service_close(quorate_service *service, quorate_error **err);
 
-/// Closes if that was not done, and frees. In a callback it does not wait: the threads end after
-/// this has returned; each ctx is dropped then, and QUORATE_EVENT_CLOSED comes last. Since: 0.1
+/// Closes if that was not done, and frees; no hook is called any more when it returns. In a callback
+/// it does nothing, because it would wait for that. Since: 0.1
 void quorate_service_free(quorate_service *service);
 
 /// Makes this Standalone service a cluster of one that others can be added to, its data kept.

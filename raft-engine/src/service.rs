@@ -139,18 +139,11 @@ impl Service {
     pub fn close(&self) -> Result<(), Error> {
         refuse_to_block()?;
         let first = !self.closed.swap(true, Ordering::AcqRel);
-        self.shut();
+        self.running.close();
         self.running.join();
         match self.failure() {
             Some(failure) if first => Err(failure),
             _ => Ok(()),
-        }
-    }
-
-    /// Begins to close, and does not wait: for callbacks, which may run on a thread that has to end.
-    pub fn shut(&self) {
-        if !os::forked() {
-            self.running.close();
         }
     }
 
@@ -448,8 +441,11 @@ impl Service {
 /// Closes it. In a callback it does not wait for the threads: it might run on one of them.
 impl Drop for Service {
     fn drop(&mut self) {
-        self.shut();
-        if !os::forked() && !os::in_callback() {
+        if os::forked() {
+            return;
+        }
+        self.running.close();
+        if !os::in_callback() {
             self.running.join();
         }
     }

@@ -47,10 +47,10 @@
 //!   those of a transport on quorate-loop, one call at a time; `drop` runs there too, or on the
 //!   thread whose call ends the hook's life. A logger is called from all of them, and from the
 //!   thread that is in quorate_service_start. A slow callback delays its own queue, nothing else.
-//!   Inside a callback every blocking function returns QUORATE_ERR_IN_CALLBACK at once, but for
-//!   _free of a service, which does not wait there; all others may be called. A callback must not
-//!   throw, longjmp or exit its thread. It fails by returning any negative status; `err` is never
-//!   NULL there, and may be given an error of quorate_error_new, which the library then owns.
+//!   Inside a callback every blocking function returns QUORATE_ERR_IN_CALLBACK at once, and _free
+//!   of a service frees nothing: call it again elsewhere. All others may be called. A callback must
+//!   not throw, longjmp or exit its thread. It fails by returning any negative status; `err` is
+//!   never NULL there, and may be given an error of quorate_error_new, which the library then owns.
 //!
 //! SIGNALS, FORK, PROCESS
 //!   The library's threads block all asynchronous signals, SIGPIPE never reaches the host, and no

@@ -4,14 +4,13 @@
 
 use crate::bytes::{text, timeout};
 use crate::config::{self, Taken, quorate_config};
-use crate::guard::{blocking, fail, guard, quietly};
+use crate::guard::{blocking, fail, guard, quietly, refuse_in_callback};
 use crate::handle::Table;
 use crate::queue::{self, quorate_queue};
 use crate::result::quorate_error;
 use crate::status::{QUORATE_OK, quorate_status};
 use quorate_engine::consensus::types::NodeId;
 use quorate_engine::error::{Error, ErrorKind};
-use quorate_engine::os;
 use quorate_engine::service::Service;
 use std::ffi::{CString, c_char};
 use std::sync::Arc;
@@ -60,15 +59,14 @@ pub unsafe extern "C" fn quorate_service_close(
     blocking(err, || find(service)?.service.close().map(|()| QUORATE_OK))
 }
 
-/// Closes if that was not done, and frees. In a callback it does not wait: the threads end after
-/// this has returned; each ctx is dropped then, and QUORATE_EVENT_CLOSED comes last. Since: 0.1
+/// Closes if that was not done, and frees; no hook is called any more when it returns. In a callback
+/// it does nothing, because it would wait for that. Since: 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn quorate_service_free(service: *mut quorate_service) {
     quietly((), || {
-        // Another call may still hold the service: it is closed here all the same.
-        let service = &SERVICES.remove(service)?.service;
-        service.shut();
-        if os::in_callback() { Ok(()) } else { service.close() }
+        refuse_in_callback()?;
+        // The threads must be gone when this returns, even if another call still holds the service.
+        SERVICES.remove(service)?.service.close()
     });
 }
 

@@ -29,6 +29,7 @@ static void keep_line(void *ctx, const quorate_log_record *record) {
     pthread_mutex_unlock(&l->lock);
     quorate_service *service = __atomic_load_n(&l->service, __ATOMIC_SEQ_CST);
     if (!counted(&l->closes) || !service) return;
+    quorate_service_free(service); /* frees nothing */
     if (quorate_service_close(service, NULL) == QUORATE_ERR_IN_CALLBACK)
         __atomic_add_fetch(&l->refused, 1, __ATOMIC_SEQ_CST);
 }

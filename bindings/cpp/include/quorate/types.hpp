@@ -10,6 +10,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <pthread.h>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -66,11 +67,25 @@ inline std::string word(std::string text, int32_t number) {  // "State(?)" -> "S
 inline std::string_view text(quorate_bytes b) { return {static_cast<const char *>(b.data), b.len}; }
 inline quorate_bytes bytes(std::string_view s) { return {s.data(), s.size()}; }
 
+// A service may not be waited for in a callback, where the destructor of an object that holds it may run:
+// then another thread frees it.
+inline void free_service(quorate_service *s) noexcept {
+    auto run = [](void *p) -> void * {
+        quorate_service_free(static_cast<quorate_service *>(p));
+        return nullptr;
+    };
+    pthread_t thread;
+    if (quorate_service_close(s, nullptr) != QUORATE_ERR_IN_CALLBACK)
+        run(s);
+    else if (pthread_create(&thread, nullptr, run, s) == 0)
+        pthread_detach(thread);
+}
+
 struct Free {
     void operator()(void *p) const noexcept { quorate_free(p); }
     void operator()(quorate_config *p) const noexcept { quorate_config_free(p); }
     void operator()(quorate_queue *p) const noexcept { quorate_queue_free(p); }
-    void operator()(quorate_service *p) const noexcept { quorate_service_free(p); }
+    void operator()(quorate_service *p) const noexcept { free_service(p); }
     void operator()(quorate_tracker *p) const noexcept { quorate_tracker_free(p); }
 };
 template <class T>
