@@ -69,15 +69,7 @@ func TestAMuteErrorOfAStoreStopsTheService(t *testing.T) {
 
 func TestAMuteErrorOfATransportLosesTheFrame(t *testing.T) {
 	for _, fail := range mutely {
-		b := &broken{fail: fail, called: make(chan error, 1)}
-		service, err := quorate.StartRaft(quorate.CustomCommunication(b), quorate.Memory(), &journal{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.service.Store(service)
-		if err := service.InitializeClusterContext(within(t), "me"); err != nil {
-			t.Fatal(err)
-		}
+		b, service := onBroken(t, fail)
 		go service.AddNodeContext(within(t), "nobody")
 		<-b.called
 		<-b.called // the first failure was told before the second call

@@ -169,17 +169,24 @@ func (b *broken) Send(_ quorate.NodeID, address string, frame []byte) error {
 	return b.fail()
 }
 
+// onBroken founds a cluster of one on a network that fails so.
+func onBroken(t *testing.T, fail func() error) (*broken, *quorate.Service) {
+	t.Helper()
+	b := &broken{fail: fail, called: make(chan error, 1)}
+	service, err := quorate.StartRaft(quorate.CustomCommunication(b), quorate.Memory(), &journal{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.service.Store(service)
+	if err := service.InitializeClusterContext(within(t), "me"); err != nil {
+		t.Fatal(err)
+	}
+	return b, service
+}
+
 func TestATransportThatFailsMakesNodesUnreachable(t *testing.T) {
 	for name, fail := range failures {
-		b := &broken{fail: fail, called: make(chan error, 1)}
-		service, err := quorate.StartRaft(quorate.CustomCommunication(b), quorate.Memory(), &journal{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.service.Store(service)
-		if err := service.InitializeClusterContext(within(t), "me"); err != nil {
-			t.Fatal(err)
-		}
+		b, service := onBroken(t, fail)
 		if err := service.AddNodeContext(within(t), "nobody"); !errors.Is(err, quorate.ErrUnreachable) || !strings.Contains(err.Error(), errBroken.Error()) {
 			t.Errorf("%s: %v", name, err)
 		}

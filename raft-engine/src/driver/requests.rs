@@ -348,10 +348,10 @@ mod tests {
     use super::*;
     use crate::change::NewEntry;
     use crate::consensus::types::Origin;
-    use crate::driver::caller::Admission;
+    use crate::driver::caller::{Admission, Outcome};
     use crate::slot::Slot;
 
-    type Answer = Arc<Slot<super::super::caller::Outcome>>;
+    type Answer = Arc<Slot<Outcome>>;
 
     fn requests() -> Requests {
         let waiters = Waiters::new(NodeId(9), Admission::new(1000, 1 << 20), Index(0));
